@@ -1,0 +1,60 @@
+/* policy.h - what a certificate is worth to SMTP: the three rules of 2010 as one table.
+ *
+ * The centre of the project: a function from (listener policy, TLS, verdict, what AUTH has done so far,
+ * command) to (is it open, which reply, which identity) and to what EHLO offers.  Pure: no socket, no
+ * clock, no TLS header.  The table in policy.c can be held against chapter 1 of the conformance list
+ * line by line; tests/unit/test_policy.c walks every cell.
+ *
+ *   Option 1   submission listeners CERT_AUTH_EXPLICIT, relay listeners may list certificate peers
+ *   Option 2   CERT_AUTH_IMPLICIT: EXTERNAL offered, MAIL without AUTH is an implicit "AUTH EXTERNAL ="
+ *   Option 3   CERT_AUTH_EXPLICIT on every listener, no peers listed
+ */
+#ifndef POSTERN_POLICY_H
+#define POSTERN_POLICY_H
+
+#include "cert/verdict.h"
+#include "smtp/reply.h"
+
+enum cert_auth { CERT_AUTH_OFF, CERT_AUTH_EXPLICIT, CERT_AUTH_IMPLICIT };
+const char *cert_auth_name(enum cert_auth a);
+MUST_USE int cert_auth_parse(const char *word, enum cert_auth *ret);
+
+/* What AUTH has done in this session so far. */
+enum auth_history {
+    AUTH_UNTRIED,
+    AUTH_FAILED,   /* an explicit AUTH failed or was cancelled: no implicit step after it (O2-12) */
+    AUTH_EXPLICIT, /* 235 was sent */
+    AUTH_IMPLICIT, /* the first MAIL did it */
+};
+
+struct policy_input {
+    enum cert_auth cert_auth;
+    bool secure;      /* inside TLS */
+    bool relay_peer;  /* the listener's role is relay and this peer's certificate or address is listed (O3-06) */
+    enum auth_history history;
+    const struct cert_verdict *verdict;
+    int64_t now_ms; /* wall clock: an identity does not outlive its certificate (EDG-18) */
+    bool identity_is_from_certificate; /* the session's identity came from this verdict */
+};
+
+enum policy_access {
+    POLICY_OPEN,     /* go on, as whoever the session is authenticated as, or as relay peer */
+    POLICY_IMPLICIT, /* go on, and the session is now authenticated as verdict->identities[0] */
+    POLICY_REFUSED,  /* reply says why */
+    POLICY_CLOSE,    /* reply is a 421: answer and end the session */
+};
+
+/* EXTERNAL is offered exactly when AUTH EXTERNAL, with "=" or with some authzid, would now succeed (O1-03, O2-01). */
+bool policy_offers_external(const struct policy_input *in);
+
+/* MAIL, with good syntax. */
+enum policy_access policy_mail(const struct policy_input *in, struct smtp_reply *ret);
+
+/* RCPT, DATA, BDAT, VRFY: never take the implicit step, but answer as MAIL would when it is refused (SUB-04). */
+enum policy_access policy_other(const struct policy_input *in, struct smtp_reply *ret);
+
+/* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true *ret_identity is borrowed
+ * from the verdict; else reply says why (504 where it was not offered, 535 otherwise). */
+bool policy_external(const struct policy_input *in, struct str authzid, const char **ret_identity, struct smtp_reply *ret);
+
+#endif

@@ -1,0 +1,146 @@
+/* server.h - one SMTP session seen from the server: octets in, actions out.
+ *
+ * The only server-side engine: `postern serve` and the prober's observer both drive it.  It knows the protocol
+ * (order, syntax, pipelining, what EHLO lists) and nothing of sockets, TLS libraries, clocks or policy:
+ * decisions come from the owner through smtp_server_ops, octets go out through a buffer the owner flushes.
+ *
+ * A decision may be given at once or later.  An op that returns SMTP_LATER suspends the session: nothing
+ * more is consumed until the owner calls smtp_server_resume() with the reply; pipelined commands
+ * wait in the owner's input buffer, which bounds them (PIPE-01, O2-11).
+ *
+ * Memory: a few hundred octets idle; one transaction's envelope in an arena of SMTP_TRANSACTION_MAX.
+ * Nothing a peer sends can make it abort.  docs/SESSION.md draws the states.
+ */
+#ifndef POSTERN_SMTP_SERVER_H
+#define POSTERN_SMTP_SERVER_H
+
+#include "base/arena.h"
+#include "smtp/address.h"
+#include "smtp/reply.h"
+
+#define SMTP_COMMAND_MAX 2048                  /* MAIL with every extension's allowance; others get as much */
+#define SMTP_AUTH_LINE_MAX 12288               /* RFC 4954 section 4 */
+#define SMTP_TRANSACTION_MAX ((size_t)1 << 20) /* octets of envelope at most */
+
+struct smtp_server;
+
+enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
+
+struct smtp_mail { /* MAIL, parsed; strings live as long as the transaction */
+    struct smtp_path path;
+    const char *reverse_path; /* NUL-terminated mailbox, "" for <> */
+    uint64_t size;            /* declared; 0: not */
+    enum smtp_body body;
+    bool smtputf8;
+    const char *auth;  /* decoded AUTH= mailbox, "<>", NULL: absent */
+    const char *envid; /* as received */
+    char ret;          /* 'F', 'H', 0 */
+};
+
+enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
+
+struct smtp_rcpt {
+    struct smtp_path path;
+    const char *forward_path;
+    const char *orcpt; /* as received, NULL: absent */
+    unsigned notify;   /* set of SMTP_NOTIFY_*, 0: absent */
+};
+
+/* What EHLO lists beside what the engine itself always serves (PIPELINING, ENHANCEDSTATUSCODES, 8BITMIME, SMTPUTF8, CHUNKING, DSN). */
+struct smtp_offer {
+    bool starttls;
+    char auth[128]; /* mechanisms, space separated; "": no AUTH line */
+    uint64_t size;  /* SIZE limit in octets; 0: SIZE without one */
+};
+
+enum smtp_decision {
+    SMTP_YES,   /* go on; *reply may hold a text to use in place of the engine's */
+    SMTP_NO,    /* refuse with *reply */
+    SMTP_CLOSE, /* answer *reply and end the session */
+    SMTP_LATER, /* smtp_server_resume() will bring decision and reply */
+};
+
+enum smtp_auth_step {
+    SMTP_AUTH_DONE,      /* *reply is the 235 */
+    SMTP_AUTH_FAILED,    /* *reply says why */
+    SMTP_AUTH_CHALLENGE, /* challenge holds the octets to send, unencoded */
+    SMTP_AUTH_CLOSE,     /* answer *reply and end the session */
+    SMTP_AUTH_LATER,
+};
+
+/* Every op gets the owner's ctx.  `reply` is empty on entry. */
+struct smtp_server_ops {
+    void (*offer)(void *ctx, struct smtp_offer *ret); /* asked at each EHLO */
+
+    /* STARTTLS: may TLS begin now?  SMTP_NO with 454.  After SMTP_YES the engine has written the 220 and consumes
+     * nothing more until smtp_server_secured(). */
+    enum smtp_decision (*starttls)(void *ctx, struct smtp_reply *reply);
+
+    /* AUTH with mechanism (upper case) and initial response, or response to a challenge (mechanism NULL).
+     * has_response tells "AUTH X" from "AUTH X =".  The mechanism's own octets, base64 undone; for EXTERNAL `raw` is
+     * the line as it came when it was not base64 (the owner may know better, field notes), else empty. */
+    enum smtp_auth_step (*auth)(void *ctx, const char *mechanism, bool has_response, struct str response, struct str raw,
+                                struct buf *challenge, struct smtp_reply *reply);
+    void (*auth_cancelled)(void *ctx); /* "*", or a response that is no base64 */
+
+    /* Is this verb open to the session as it is now?  Asked before order and arguments of RCPT, DATA, BDAT, VRFY. */
+    enum smtp_decision (*admit)(void *ctx, const char *verb, struct smtp_reply *reply);
+    enum smtp_decision (*mail)(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
+    enum smtp_decision (*rcpt)(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
+
+    /* The text begins (DATA accepted, first BDAT).  SMTP_NO before anything was stored. */
+    enum smtp_decision (*data)(void *ctx, struct smtp_reply *reply);
+    /* A piece of the text, transparency undone.  -EAGAIN: taken, but suspend until smtp_server_continue().
+     * Any other error: the rest of the text is swallowed and `refuse` gives the reply. */
+    int (*text)(void *ctx, const char *data, size_t len);
+    /* The text is complete: SMTP_YES or SMTP_NO with the reply of the final dot, usually later. */
+    enum smtp_decision (*finish)(void *ctx, struct smtp_reply *reply);
+    /* The transaction is over without finish: RSET, EHLO, an error in the text, the session's end. */
+    void (*abandon)(void *ctx);
+    /* Words for a -errno of text(). */
+    void (*refuse)(void *ctx, int error, struct smtp_reply *reply);
+
+    void (*quit)(void *ctx); /* QUIT was answered, or a 421 written: flush and close */
+    /* A command was answered with 4yz or 5yz: for the log and for limits. */
+    void (*refused)(void *ctx, struct str command, const struct smtp_reply *reply);
+};
+
+struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
+    const char *hostname;
+    uint64_t size_max;       /* octets of text; 0: no limit */
+    unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
+    unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */
+};
+
+/* `out` is the owner's: the engine appends replies, the owner sends and clears it.  Its maximum must be
+ * at least 16 KiB; the owner stops feeding while it is more than half full. */
+struct smtp_server *smtp_server_new(const struct smtp_server_config *cfg, const struct smtp_server_ops *ops, void *ctx, struct buf *out);
+void smtp_server_free(struct smtp_server *s); /* calls abandon when a transaction is open; NULL is fine */
+
+/* The greeting: 220, or with a reply given (554, 421) a refusal, after which only QUIT is served (SMTP-02). */
+void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal);
+
+/* Consumes what it can and returns how much.  0 may mean: no complete line yet, suspended, TLS awaited, or ended. */
+size_t smtp_server_feed(struct smtp_server *s, const char *data, size_t len);
+
+/* Brings the outcome of an op that answered SMTP_LATER or SMTP_AUTH_LATER. The owner then feeds what is left. */
+void smtp_server_resume(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *reply);
+void smtp_server_resume_auth(struct smtp_server *s, enum smtp_auth_step step, struct str challenge, const struct smtp_reply *reply);
+void smtp_server_continue(struct smtp_server *s, int error); /* after text() said -EAGAIN */
+
+/* TLS is up: everything said before is forgotten (STLS-04).  Also at once on an implicit-TLS listener. */
+void smtp_server_secured(struct smtp_server *s);
+
+/* Writes `reply` (a 421: time-out, shutdown) and ends the session; inside a reply-less moment of DATA too. */
+void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply);
+
+bool smtp_server_is_idle(const struct smtp_server *s); /* no transaction, nothing suspended */
+bool smtp_server_has_ended(const struct smtp_server *s);
+bool smtp_server_is_secure(const struct smtp_server *s);
+bool smtp_server_is_esmtp(const struct smtp_server *s);
+const char *smtp_server_helo(const struct smtp_server *s); /* "" before EHLO */
+const struct smtp_mail *smtp_server_mail(const struct smtp_server *s); /* NULL outside a transaction */
+size_t smtp_server_n_rcpts(const struct smtp_server *s);
+const struct smtp_rcpt *smtp_server_rcpt(const struct smtp_server *s, size_t i);
+
+#endif

@@ -1,0 +1,166 @@
+/* spool.h - the durable queue.
+ *
+ * A message is ours from the moment the callback of spool_commit() reports 0: from then on a crash may cost a
+ * second delivery, never a loss.  docs/QUEUE.md states the invariants I1 to I5, the table of states and
+ * what each crash leaves behind.
+ *
+ * Threads   A committer thread owns the writing connection and turns everything that waits (chunks of large
+ *           bodies, commits, results, claims) into one transaction: one fsync serves many messages.  A reader
+ *           thread owns a reading connection for bodies that are not in memory.  Every function here only
+ *           queues work and returns; callbacks run on the loop named in the call, never inside the call.
+ * Owns      the database file and its -wal and -shm; `postern queue` opens the same file beside us, and the
+ *           committer notices its changes within a second.
+ * Fails     -errno, silently; -ENOSPC and -EDQUOT mean "later": 452, nothing accepted, nothing lost (I5).
+ */
+#ifndef POSTERN_SPOOL_H
+#define POSTERN_SPOOL_H
+
+#include "base/buf.h"
+#include "net/loop.h"
+
+struct spool;
+
+#define SPOOL_WHY_MAX 256
+#define SPOOL_QUEUE_ID_MAX 20              /* text form of an id, NUL included */
+#define SPOOL_CHUNK ((size_t)64 * 1024)    /* a body is stored in pieces of this size */
+#define SPOOL_DRAFT_MAX ((size_t)192 * 1024) /* of one draft in memory, at most */
+
+struct spool_config {
+    const char *database;   /* path of the SQLite file */
+    int64_t min_free_bytes; /* below this much free space commits fail with -ENOSPC; 0: 16 MiB */
+    int64_t max_bytes;      /* the database may not grow beyond; 0: no limit of its own */
+};
+
+/* Opens, creates or upgrades; takes back what a crash left (drafts without commit go, claims end). */
+MUST_USE int spool_open(const struct spool_config *cfg, struct spool **ret, char *why);
+/* Commits what was queued before, then stops the threads.  No callback after it returns. */
+void spool_close(struct spool *sp);
+
+/* ---- accepting: a draft becomes a message ---- */
+
+enum spool_body { SPOOL_BODY_7BIT, SPOOL_BODY_8BITMIME, SPOOL_BODY_BINARYMIME };
+enum spool_notify { SPOOL_NOTIFY_NEVER = 1, SPOOL_NOTIFY_SUCCESS = 2, SPOOL_NOTIFY_FAILURE = 4, SPOOL_NOTIFY_DELAY = 8 };
+
+struct spool_envelope {
+    const char *reverse_path; /* without <>; "" is the null reverse-path */
+    const char *identity;     /* authenticated as; NULL: nobody (relay peer, or our own report) */
+    const char *session;      /* id of the session that brought it; NULL: our own report */
+    const char *auth;         /* MAIL AUTH= mailbox, "<>" , or NULL when absent (RFC 4954 5) */
+    const char *envid;        /* RFC 3461 4.4, as received, NULL: none */
+    char ret;                 /* 'F' full, 'H' headers, 0: not said (RFC 3461 4.3) */
+    enum spool_body body;
+    bool smtputf8;
+    int64_t received_ms; /* wall clock */
+    int64_t release_ms;  /* not delivered before; 0: at once */
+};
+
+struct spool_recipient {
+    const char *address; /* forward-path without <> */
+    const char *orcpt;   /* RFC 3461 4.2 as received, NULL: none */
+    unsigned notify;     /* set of spool_notify; 0: not said */
+};
+
+struct spool_draft;
+
+/* The id is known at once, so that the Received field can name it. */
+struct spool_draft *spool_begin(struct spool *sp, struct loop *l);
+const char *spool_draft_id(const struct spool_draft *d);
+
+/* Appends to the body.  0: go on.  -EAGAIN: taken, but pause until `drained` was called, as SPOOL_DRAFT_MAX
+ * would be passed.  Any other error is final for the draft (a chunk could not be stored): discard it. */
+MUST_USE int spool_write(struct spool_draft *d, const void *data, size_t len);
+void spool_on_drained(struct spool_draft *d, void (*drained)(void *arg, int error), void *arg);
+
+/* Takes *d whatever happens and sets it to NULL; copies envelope and recipients; done() gets 0 once the
+ * message is durable (I1), else -errno and the message does not exist (I2).  The committer offers it to the relay. */
+void spool_commit(struct spool_draft **d,
+                  const struct spool_envelope *env,
+                  const struct spool_recipient *recipients,
+                  size_t n_recipients,
+                  void (*done)(void *arg, int error),
+                  void *arg);
+/* Takes *d and sets it to NULL; what was stored of it goes.  NULL is fine. */
+void spool_discard(struct spool_draft **d);
+
+/* ---- delivering: a message is claimed, attempted, and finished ---- */
+
+struct spool_target { /* one recipient that is due */
+    int64_t row;
+    char *address, *orcpt;
+    unsigned notify;
+    unsigned attempts; /* made so far */
+    bool delay_reported;
+};
+
+/* Everything needed to attempt delivery; owned by the receiver, freed by spool_finish(). */
+struct spool_message {
+    int64_t id;
+    char queue_id[SPOOL_QUEUE_ID_MAX];
+    struct spool_envelope envelope; /* strings owned by the message */
+    int64_t size;                   /* octets of the body */
+    struct spool_target *targets;
+    size_t n_targets;
+    struct str body; /* the whole body when it is small or still in memory, else {NULL, 0}: spool_read() */
+};
+
+/* Offers messages to the relay, at most as many as there is credit for.  What finds no credit stays in the
+ * database and is claimed later, the longest due first.  Fresh messages come with their body in memory. */
+void spool_attach(struct spool *sp, struct loop *l, void (*offer)(void *arg, struct spool_message *m), void *arg);
+void spool_credit(struct spool *sp, unsigned more);
+
+/* Up to SPOOL_CHUNK octets from `offset`; got() runs on the relay's loop; data is valid during the call. */
+struct spool_read {
+    struct loop_task task; /* for the spool's use */
+    struct spool *spool;
+    int64_t id, offset;
+    void (*got)(struct spool_read *rd, int error, struct str data);
+    struct buf data;
+};
+void spool_read(struct spool *sp, struct spool_read *rd); /* rd must stay until got() was called */
+
+enum spool_outcome { SPOOL_DELIVERED, SPOOL_DEFERRED, SPOOL_FAILED };
+
+struct spool_result { /* parallel to message->targets */
+    enum spool_outcome outcome;
+    int64_t retry_ms;       /* wall clock, with SPOOL_DEFERRED */
+    const char *last_reply; /* one line for `postern queue show`, copied; NULL: none */
+    bool delay_reported;    /* remember that the sender was told */
+};
+
+/* Stores the outcome and frees the message.  `report`, when given, is a DSN that is committed in the same
+ * transaction as the results it tells of (I4), to `report_to`. Takes *report. */
+void spool_finish(struct spool *sp,
+                  struct spool_message *m,
+                  const struct spool_result *results,
+                  struct spool_draft **report,
+                  const char *report_to);
+/* Gives a message back untouched: due again at once (shutdown). */
+void spool_unclaim(struct spool *sp, struct spool_message *m);
+
+/* ---- looking and steering: `postern queue`, from any process ---- */
+
+struct spool_admin;
+MUST_USE int spool_admin_open(const char *database, bool write, struct spool_admin **ret, char *why);
+void spool_admin_close(struct spool_admin *a);
+
+enum spool_state { SPOOL_STATE_DUE, SPOOL_STATE_ACTIVE, SPOOL_STATE_DEFERRED, SPOOL_STATE_HELD };
+struct spool_row { /* one recipient as listed; strings valid during the callback */
+    const char *queue_id, *reverse_path, *identity, *address, *last_reply;
+    int64_t size, received_ms, next_attempt_ms;
+    unsigned attempts;
+    enum spool_state state;
+};
+/* queue_id NULL: all. The callback returns false to stop. */
+MUST_USE int spool_admin_list(struct spool_admin *a, const char *queue_id, bool (*row)(void *arg, const struct spool_row *r), void *arg);
+MUST_USE int spool_admin_body(struct spool_admin *a, const char *queue_id, bool (*piece)(void *arg, struct str data), void *arg);
+
+enum spool_action { SPOOL_FLUSH, SPOOL_HOLD, SPOOL_RELEASE, SPOOL_DELETE };
+/* queue_id NULL: all.  *ret_changed counts recipients. */
+MUST_USE int spool_admin_apply(struct spool_admin *a, enum spool_action action, const char *queue_id, int64_t *ret_changed);
+
+struct spool_stats {
+    int64_t messages, recipients, due, active, deferred, held, bytes, oldest_ms;
+};
+MUST_USE int spool_admin_stats(struct spool_admin *a, struct spool_stats *ret);
+
+#endif
