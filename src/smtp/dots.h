@@ -27,13 +27,18 @@ void undot_init(struct undot *u);
 /* Returns octets consumed (all of them, or up to and including the final dot's CR LF), or what out() failed with. */
 MUST_USE ssize_t undot_feed(struct undot *u, const char *data, size_t len, dots_out_fn *out, void *arg);
 
-/* The other way, for a client.  Input has CRLF line ends; a missing last one is added by dots_finish(). */
+/* The other way, for a client.  Input has CRLF line ends; a missing last one is added by dots_finish().
+ * -EBADMSG: a bare CR or LF, which never leaves us (SMTP-16); the text as a whole must not be sent then.
+ * On any error nothing was appended. */
 struct dots {
-    bool line_start, any;
-    char last, before_last;
+    bool line_start;
+    bool after_cr;
 };
 void dots_init(struct dots *d);
 MUST_USE int dots_feed(struct dots *d, const char *data, size_t len, struct buf *out);
 MUST_USE int dots_finish(struct dots *d, struct buf *out); /* appends the final ".\r\n" */
+
+/* For BDAT, where the text goes as it is: only looks for bare CR and LF. `last`: the text ends with this piece. */
+MUST_USE int dots_check(struct dots *d, const char *data, size_t len, bool last);
 
 #endif

@@ -31,9 +31,11 @@ struct smtp_answer {
 
 void smtp_answer_init(struct smtp_answer *a);
 void smtp_answer_done(struct smtp_answer *a);
+void smtp_answer_clear(struct smtp_answer *a); /* ready for the next reply; the memory is kept */
 
 /* Feeds octets; stops after the line that completes the reply.  Returns how many were consumed, or
- * -EBADMSG (not a reply, codes differ), -EMSGSIZE (too many or too long lines). A partial line is not consumed. */
+ * -EBADMSG (not a reply, codes differ, a bare LF), -EMSGSIZE (too many or too long lines). A partial line is not
+ * consumed.  After an error or a complete reply: smtp_answer_clear(). */
 MUST_USE ssize_t smtp_answer_feed(struct smtp_answer *a, const char *data, size_t len);
 
 #endif
