@@ -7,7 +7,7 @@
  *
  *   Option 1   submission listeners CERT_AUTH_EXPLICIT, relay listeners may list certificate peers
  *   Option 2   CERT_AUTH_IMPLICIT: EXTERNAL offered, MAIL without AUTH is an implicit "AUTH EXTERNAL ="
- *   Option 3   CERT_AUTH_EXPLICIT on every listener, no peers listed
+ *   Option 3   CERT_AUTH_EXPLICIT on every listener; a listed peer is then nobody before AUTH
  */
 #ifndef POSTERN_POLICY_H
 #define POSTERN_POLICY_H
@@ -23,18 +23,24 @@ MUST_USE int cert_auth_parse(const char *word, enum cert_auth *ret);
 enum auth_history {
     AUTH_UNTRIED,
     AUTH_FAILED,   /* an explicit AUTH failed or was cancelled: no implicit step after it (O2-12) */
-    AUTH_EXPLICIT, /* 235 was sent */
+    AUTH_EXPLICIT, /* AUTH EXTERNAL succeeded */
     AUTH_IMPLICIT, /* the first MAIL did it */
+    AUTH_OTHER,    /* another mechanism succeeded: the certificate adds nothing (O2-13) */
+};
+
+enum policy_role {
+    ROLE_SUBMISSION, /* port 587, 465: nobody sends without authentication (OPN-01) */
+    ROLE_RELAY,      /* port 25: anybody may send to the domains named here, elsewhere only whom we know */
 };
 
 struct policy_input {
+    enum policy_role role;
     enum cert_auth cert_auth;
     bool secure;      /* inside TLS */
-    bool relay_peer;  /* the listener's role is relay and this peer's certificate or address is listed (O3-06) */
+    bool listed_peer; /* relay listener: this certificate is listed by fingerprint */
     enum auth_history history;
     const struct cert_verdict *verdict;
     int64_t now_ms; /* wall clock: an identity does not outlive its certificate (EDG-18) */
-    bool identity_is_from_certificate; /* the session's identity came from this verdict */
 };
 
 enum policy_access {
@@ -52,6 +58,10 @@ enum policy_access policy_mail(const struct policy_input *in, struct smtp_reply 
 
 /* RCPT, DATA, BDAT, VRFY: never take the implicit step, but answer as MAIL would when it is refused (SUB-04). */
 enum policy_access policy_other(const struct policy_input *in, struct smtp_reply *ret);
+
+/* RCPT to a domain that is not among those named here: the right to relay.  On a relay listener that is the
+ * authenticated and, unless Option 3 rules (CERT_AUTH_EXPLICIT), the listed peers (O3-06). */
+enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply *ret);
 
 /* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true *ret_identity is borrowed
  * from the verdict; else reply says why (504 where it was not offered, 535 otherwise). */

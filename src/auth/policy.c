@@ -1,0 +1,215 @@
+#include "auth/policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const char *const cert_auth_names[] = {
+    [CERT_AUTH_OFF] = "off",
+    [CERT_AUTH_EXPLICIT] = "explicit",
+    [CERT_AUTH_IMPLICIT] = "implicit",
+};
+
+const char *cert_auth_name(enum cert_auth a)
+{
+    return cert_auth_names[a];
+}
+
+int cert_auth_parse(const char *word, enum cert_auth *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cert_auth_names); i++) {
+        if (strcmp(word, cert_auth_names[i]) == 0) {
+            *ret = (enum cert_auth)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* ---- the table ----
+ *
+ * Each row: for these settings, histories and verdicts, what MAIL does.  The first row that fits
+ * decides.  A verdict reached in the clear is none; one whose certificate has expired since is
+ * unacceptable. */
+
+#define OFF (1U << CERT_AUTH_OFF)
+#define EXPLICIT (1U << CERT_AUTH_EXPLICIT)
+#define IMPLICIT (1U << CERT_AUTH_IMPLICIT)
+#define ANY_RULE (OFF | EXPLICIT | IMPLICIT)
+
+#define UNTRIED (1U << AUTH_UNTRIED)
+#define FAILED (1U << AUTH_FAILED)
+#define BY_CERT (1U << AUTH_EXPLICIT | 1U << AUTH_IMPLICIT)
+#define BY_OTHER (1U << AUTH_OTHER)
+#define NOT_YET (UNTRIED | FAILED)
+
+#define NONE (1U << CERT_NONE)
+#define BAD (1U << CERT_UNACCEPTABLE | 1U << CERT_UNMAPPED)
+#define SEVERAL (1U << CERT_AMBIGUOUS)
+#define GOOD (1U << CERT_ACCEPTABLE)
+#define ANY_CERT (NONE | BAD | SEVERAL | GOOD)
+
+enum say { SAY_NOTHING, SAY_PLAIN, SAY_REASON, SAY_USE_EXTERNAL, SAY_AFTER_FAILURE, SAY_CLOSING };
+
+/* clang-format off */
+static const struct row {
+    unsigned rule, history, verdict;
+    enum policy_access access;
+    enum say say;
+} mail_rows[] = {
+    /* Authenticated: the session is open (O1-04, O2-03, O3-04).  Another mechanism's identity owes the certificate
+     * nothing (O2-13), but one that came from the certificate does not outlive it (EDG-18). */
+    {ANY_RULE, BY_OTHER, ANY_CERT,              POLICY_OPEN,     SAY_NOTHING},
+    {ANY_RULE, BY_CERT,  NONE | SEVERAL | GOOD, POLICY_OPEN,     SAY_NOTHING},
+    {ANY_RULE, BY_CERT,  BAD,                   POLICY_CLOSE,    SAY_CLOSING},
+    /* Certificates play no part on this listener (OPN-01). */
+    {OFF,      NOT_YET,  ANY_CERT,              POLICY_REFUSED,  SAY_PLAIN},
+    /* Nothing that could authenticate was shown: the same words under every rule (OPN-01, O3-01). */
+    {ANY_RULE, NOT_YET,  NONE,                  POLICY_REFUSED,  SAY_PLAIN},
+    /* Shown, and no good: MAIL stays shut and says why (O1-05, O2-01, O2-07, EDG-01, EDG-02, EDG-21). */
+    {ANY_RULE, NOT_YET,  BAD | SEVERAL,         POLICY_REFUSED,  SAY_REASON},
+    /* Options 1 and 3: the certificate is a credential that only AUTH EXTERNAL presents (O1-01, O1-02, O3-02). */
+    {EXPLICIT, NOT_YET,  GOOD,                  POLICY_REFUSED,  SAY_USE_EXTERNAL},
+    /* Option 2: MAIL stands for "AUTH EXTERNAL =" (O2-02), but not after an AUTH that failed (O2-12). */
+    {IMPLICIT, UNTRIED,  GOOD,                  POLICY_IMPLICIT, SAY_NOTHING},
+    {IMPLICIT, FAILED,   GOOD,                  POLICY_REFUSED,  SAY_AFTER_FAILURE},
+};
+/* clang-format on */
+
+static enum cert_outcome outcome_now(const struct policy_input *in)
+{
+    const struct cert_verdict *v = in->verdict;
+    if (!in->secure)
+        return CERT_NONE;
+    if ((v->outcome == CERT_ACCEPTABLE || v->outcome == CERT_AMBIGUOUS) && v->not_after_ms &&
+        in->now_ms > v->not_after_ms)
+        return CERT_UNACCEPTABLE;
+    return v->outcome;
+}
+
+static const char *reason_now(const struct policy_input *in)
+{
+    if (in->verdict->reason[0])
+        return in->verdict->reason;
+    return outcome_now(in) == CERT_UNACCEPTABLE ? "client certificate expired"
+                                                : "client certificate is not usable";
+}
+
+static const struct row *mail_row(const struct policy_input *in)
+{
+    enum cert_outcome outcome = outcome_now(in);
+    for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
+        const struct row *r = &mail_rows[i];
+        if (r->rule & 1U << in->cert_auth && r->history & 1U << in->history &&
+            r->verdict & 1U << outcome)
+            return r;
+    }
+    return NULL;
+}
+
+/* The one place that words a refusal (OPN-01: 530 5.7.0; O2-07: not 535, which answers AUTH only).
+ */
+static struct smtp_reply words(const struct policy_input *in, enum say say)
+{
+    switch (say) {
+    case SAY_PLAIN:
+        return smtp_reply(530, "5.7.0", "Authentication required");
+    case SAY_REASON:
+        return smtp_reply(530, "5.7.0", "Authentication required (%s)", reason_now(in));
+    case SAY_USE_EXTERNAL:
+        return smtp_reply(530, "5.7.0",
+                          "Authentication required (present the certificate with AUTH EXTERNAL)");
+    case SAY_AFTER_FAILURE:
+        return smtp_reply(
+            530, "5.7.0",
+            "Authentication required (AUTH failed, so the certificate alone does not count)");
+    case SAY_CLOSING:
+        return smtp_reply(421, "4.7.0", "Closing (%s)", reason_now(in));
+    case SAY_NOTHING:
+        break;
+    }
+    return (struct smtp_reply){0};
+}
+
+enum policy_access policy_mail(const struct policy_input *in, struct smtp_reply *ret)
+{
+    const struct row *row = mail_row(in);
+    if (row->access == POLICY_REFUSED && in->role == ROLE_RELAY)
+        return POLICY_OPEN; /* anybody may bring mail for the domains named here; policy_relay()
+                               guards the rest */
+    if (row->access == POLICY_REFUSED || row->access == POLICY_CLOSE)
+        *ret = words(in, row->say);
+    return row->access;
+}
+
+enum policy_access policy_other(const struct policy_input *in, struct smtp_reply *ret)
+{
+    enum policy_access a = policy_mail(in, ret);
+    return a == POLICY_IMPLICIT ? POLICY_OPEN : a;
+}
+
+enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply *ret)
+{
+    bool authenticated =
+        in->history == AUTH_EXPLICIT || in->history == AUTH_IMPLICIT || in->history == AUTH_OTHER;
+    /* O3-06 tells Option 3 from Option 1: here a listed certificate may relay without AUTH, or may
+     * not. */
+    bool peer = in->listed_peer && in->secure && in->cert_auth != CERT_AUTH_EXPLICIT;
+    if (in->role == ROLE_SUBMISSION || authenticated || peer)
+        return POLICY_OPEN;
+    *ret = smtp_reply(550, "5.7.1",
+                      "Relaying denied, not a domain of ours and you are not a listed peer");
+    return POLICY_REFUSED;
+}
+
+bool policy_offers_external(const struct policy_input *in)
+{
+    enum cert_outcome outcome = outcome_now(in);
+    bool open = in->history == AUTH_UNTRIED || in->history == AUTH_FAILED;
+    return open && in->cert_auth != CERT_AUTH_OFF &&
+           (outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS);
+}
+
+/* Local part octet for octet, domain without case (CERT-16). */
+static bool same_identity(struct str a, struct str b)
+{
+    const char *at = b.len ? memrchr(b.p, '@', b.len) : NULL;
+    size_t local = at ? (size_t)(at - b.p) : b.len;
+    return a.len == b.len && str_eq(str_upto(a, local), str_upto(b, local)) &&
+           str_eq_nocase(str_from(a, local), str_from(b, local));
+}
+
+/* [rfc4422 A.1] UTF-8 without NUL; control characters never name anybody (EXT-04, EXT-05, AUTH-26).
+ */
+static bool authzid_is_sound(struct str authzid)
+{
+    return authzid.len <= CERT_IDENTITY_MAX && str_is_utf8(authzid) && !str_has_control(authzid);
+}
+
+bool policy_external(const struct policy_input *in,
+                     struct str authzid,
+                     const char **ret_identity,
+                     struct smtp_reply *ret)
+{
+    const struct cert_verdict *v = in->verdict;
+    if (!policy_offers_external(in)) {
+        bool say_why = in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE;
+        *ret = say_why ? smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in))
+                       : smtp_reply(504, "5.5.4", "EXTERNAL is not available");
+        return false;
+    }
+    if (authzid.len == 0 && outcome_now(in) == CERT_ACCEPTABLE) { /* EXT-02 */
+        *ret_identity = v->identities[0];
+        return true;
+    }
+    for (size_t i = 0; authzid.len && authzid_is_sound(authzid) && i < v->n_identities; i++) {
+        if (same_identity(authzid, str_of(v->identities[i]))) { /* EXT-03 */
+            *ret_identity = v->identities[i];
+            return true;
+        }
+    }
+    *ret =
+        authzid.len
+            ? smtp_reply(535, "5.7.8", "The certificate does not allow to act as that identity")
+            : smtp_reply(535, "5.7.8", "Authentication failed (%s)", reason_now(in)); /* EDG-02 */
+    return false;
+}
