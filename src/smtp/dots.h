@@ -15,6 +15,7 @@ typedef int dots_out_fn(void *arg, const char *data, size_t len);
 
 struct undot {
     unsigned char state;
+    bool raw;      /* a BDAT chunk: no dot is special, nothing ends the text, lines are judged the same */
     bool ended;    /* the final dot was seen */
     bool bare;     /* a bare CR or LF was seen */
     bool long_line; /* a line above DOTS_LINE_MAX was seen */
@@ -22,7 +23,10 @@ struct undot {
     uint32_t line_len;
 };
 
-void undot_init(struct undot *u);
+void undot_init(struct undot *u, bool raw);
+
+/* With raw, at the end of the last chunk: a CR left alone there is a bare one too. */
+void undot_finish(struct undot *u);
 
 /* Returns octets consumed (all of them, or up to and including the final dot's CR LF), or what out() failed with. */
 MUST_USE ssize_t undot_feed(struct undot *u, const char *data, size_t len, dots_out_fn *out, void *arg);

@@ -46,11 +46,10 @@ struct smtp_rcpt {
     unsigned notify;   /* set of SMTP_NOTIFY_*, 0: absent */
 };
 
-/* What EHLO lists beside what the engine itself always serves (PIPELINING, ENHANCEDSTATUSCODES, 8BITMIME, SMTPUTF8, CHUNKING, DSN). */
+/* What EHLO lists beside the extensions of the configuration. */
 struct smtp_offer {
     bool starttls;
     char auth[128]; /* mechanisms, space separated; "": no AUTH line */
-    uint64_t size;  /* SIZE limit in octets; 0: SIZE without one */
 };
 
 enum smtp_decision {
@@ -77,13 +76,18 @@ struct smtp_server_ops {
     enum smtp_decision (*starttls)(void *ctx, struct smtp_reply *reply);
 
     /* AUTH with mechanism (upper case) and initial response, or response to a challenge (mechanism NULL).
-     * has_response tells "AUTH X" from "AUTH X =".  The mechanism's own octets, base64 undone; for EXTERNAL `raw` is
-     * the line as it came when it was not base64 (the owner may know better, field notes), else empty. */
-    enum smtp_auth_step (*auth)(void *ctx, const char *mechanism, bool has_response, struct str response, struct str raw,
-                                struct buf *challenge, struct smtp_reply *reply);
-    void (*auth_cancelled)(void *ctx); /* "*", or a response that is no base64 */
+     * has_response tells "AUTH X" from "AUTH X =".  The mechanism's own octets, base64 undone. */
+    enum smtp_auth_step (*auth)(void *ctx,
+                                const char *mechanism,
+                                bool has_response,
+                                struct str response,
+                                struct buf *challenge,
+                                struct smtp_reply *reply);
+    /* The exchange ended without an outcome: "*", a response that is no base64 or is too long. */
+    void (*auth_cancelled)(void *ctx);
 
-    /* Is this verb open to the session as it is now?  Asked before order and arguments of RCPT, DATA, BDAT, VRFY. */
+    /* Is this verb open to the session as it is now?  Asked of every verb but EHLO, STARTTLS, NOOP and QUIT (STLS-10),
+     * before its arguments are looked at.  Never SMTP_LATER. */
     enum smtp_decision (*admit)(void *ctx, const char *verb, struct smtp_reply *reply);
     enum smtp_decision (*mail)(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
     enum smtp_decision (*rcpt)(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
@@ -95,18 +99,31 @@ struct smtp_server_ops {
     int (*text)(void *ctx, const char *data, size_t len);
     /* The text is complete: SMTP_YES or SMTP_NO with the reply of the final dot, usually later. */
     enum smtp_decision (*finish)(void *ctx, struct smtp_reply *reply);
-    /* The transaction is over without finish: RSET, EHLO, an error in the text, the session's end. */
+    /* The transaction is over without finish: RSET, EHLO, an error in the text, the session's end.  Called once
+     * for each MAIL that was answered 250 and not finished. */
     void (*abandon)(void *ctx);
     /* Words for a -errno of text(). */
     void (*refuse)(void *ctx, int error, struct smtp_reply *reply);
 
     void (*quit)(void *ctx); /* QUIT was answered, or a 421 written: flush and close */
-    /* A command was answered with 4yz or 5yz: for the log and for limits. */
-    void (*refused)(void *ctx, struct str command, const struct smtp_reply *reply);
+    /* A command was answered with 4yz or 5yz: for the log and for limits.  `verb` is printable and short. */
+    void (*refused)(void *ctx, const char *verb, const struct smtp_reply *reply);
+};
+
+enum smtp_extension { /* what a listener offers; a parameter of one not offered is 555 (SMTP-10, SMTP-11) */
+    SMTP_EXT_PIPELINING = 1 << 0,
+    SMTP_EXT_8BITMIME = 1 << 1,
+    SMTP_EXT_SMTPUTF8 = 1 << 2,
+    SMTP_EXT_CHUNKING = 1 << 3,
+    SMTP_EXT_DSN = 1 << 4,
+    SMTP_EXT_SIZE = 1 << 5,
+    SMTP_EXT_BINARYMIME = 1 << 6,
+    SMTP_EXT_ENHANCED = 1 << 7,
 };
 
 struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
     const char *hostname;
+    unsigned extensions;     /* set of SMTP_EXT_* */
     uint64_t size_max;       /* octets of text; 0: no limit */
     unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
     unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */
@@ -120,7 +137,8 @@ void smtp_server_free(struct smtp_server *s); /* calls abandon when a transactio
 /* The greeting: 220, or with a reply given (554, 421) a refusal, after which only QUIT is served (SMTP-02). */
 void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal);
 
-/* Consumes what it can and returns how much.  0 may mean: no complete line yet, suspended, TLS awaited, or ended. */
+/* Consumes what it can and returns how much.  0 may mean: no complete line yet, suspended, TLS awaited, ended, or
+ * that `out` is more than half full. */
 size_t smtp_server_feed(struct smtp_server *s, const char *data, size_t len);
 
 /* Brings the outcome of an op that answered SMTP_LATER or SMTP_AUTH_LATER. The owner then feeds what is left. */

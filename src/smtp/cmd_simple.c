@@ -1,0 +1,48 @@
+/* The verbs that need a line each: RSET, NOOP, QUIT, VRFY, HELP, and those known but not served. */
+#include "smtp/server_internal.h"
+
+void cmd_rset(struct smtp_server *s, struct str args)
+{
+    (void)args;
+    /* [rfc5321 4.1.1.5] Drops the transaction, not the identity (EDG-05), and never closes
+     * (SMTP-08). */
+    transaction_drop(s);
+    if (s->state != SS_GREET)
+        server_set_state(s, SS_READY);
+    server_say(s, 250, "2.0.0", "Reset");
+}
+
+void cmd_noop(struct smtp_server *s, struct str args)
+{
+    (void)args;
+    server_say(s, 250, "2.0.0", "OK");
+}
+
+void cmd_quit(struct smtp_server *s, struct str args)
+{
+    (void)args;
+    server_say(s, 221, "2.0.0", "%s closing", s->cfg->hostname);
+    server_end(s);
+}
+
+/* Nothing is verified, so nothing is confirmed: neutral whatever the name (SMTP-19). */
+void cmd_vrfy(struct smtp_server *s, struct str args)
+{
+    if (str_trim(args).len == 0)
+        server_say(s, 501, "5.5.4", "VRFY needs an address");
+    else
+        server_say(s, 252, "2.1.5", "Not verified, send the message and see");
+}
+
+void cmd_help(struct smtp_server *s, struct str args)
+{
+    (void)args;
+    server_say(s, 214, "2.0.0",
+               "EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT; see postern(1)");
+}
+
+void cmd_not_served(struct smtp_server *s, struct str args)
+{
+    (void)args;
+    server_say(s, 502, "5.5.1", "%s is not served here", s->verb);
+}

@@ -1,0 +1,421 @@
+#include "smtp/server_internal.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+
+/* Flags of a command. */
+enum {
+    NEEDS_HELLO = 1 << 0, /* 503 before EHLO or HELO (SMTP-04) */
+    ADMITTED = 1 << 1,    /* the owner is asked whether the verb is open (STLS-10, SUB-04) */
+    NO_ARGS = 1 << 2,     /* 501 with an argument (SMTP-11) */
+    CLEAN = 1 << 3,       /* handler refuses octets outside printable ASCII itself */
+};
+
+static const struct command {
+    const char *verb;
+    void (*serve)(struct smtp_server *s, struct str args);
+    unsigned flags;
+} commands[] = {
+    {"EHLO",     cmd_ehlo,       0                             },
+    {"HELO",     cmd_helo,       ADMITTED                      },
+    {"STARTTLS", cmd_starttls,   0                             },
+    {"AUTH",     cmd_auth,       ADMITTED | NEEDS_HELLO        },
+    {"MAIL",     cmd_mail,       ADMITTED | NEEDS_HELLO | CLEAN},
+    {"RCPT",     cmd_rcpt,       ADMITTED | NEEDS_HELLO | CLEAN},
+    {"DATA",     cmd_data,       ADMITTED | NEEDS_HELLO        },
+    {"BDAT",     cmd_bdat,       0                             }, /* gates itself: a refused chunk is still swallowed */
+    {"RSET",     cmd_rset,       ADMITTED | NO_ARGS            },
+    {"NOOP",     cmd_noop,       0                             },
+    {"QUIT",     cmd_quit,       NO_ARGS                       },
+    {"VRFY",     cmd_vrfy,       ADMITTED | CLEAN              },
+    {"HELP",     cmd_help,       ADMITTED                      },
+ /* Known and never served: ETRN and ATRN must not be (SUB-16), BURL is out of scope (BURL-01).
+  */
+    {"EXPN",     cmd_not_served, ADMITTED                      },
+    {"ETRN",     cmd_not_served, ADMITTED                      },
+    {"ATRN",     cmd_not_served, ADMITTED                      },
+    {"TURN",     cmd_not_served, ADMITTED                      },
+    {"BURL",     cmd_not_served, ADMITTED                      },
+};
+
+struct smtp_server *smtp_server_new(const struct smtp_server_config *cfg,
+                                    const struct smtp_server_ops *ops,
+                                    void *ctx,
+                                    struct buf *out)
+{
+    struct smtp_server *s = xcalloc(1, sizeof(*s));
+    *s = (struct smtp_server){.cfg = cfg, .ops = ops, .ctx = ctx, .out = out, .state = SS_GREET};
+    return s;
+}
+
+void smtp_server_free(struct smtp_server *s)
+{
+    if (!s)
+        return;
+    transaction_drop(s);
+    free(s->swallow_reply);
+    free(s->helo);
+    free(s);
+}
+
+/* The steps drawn in server_internal.h; anything else is our own mistake. */
+static bool step_is_drawn(enum server_state from, enum server_state to)
+{
+    static const unsigned allowed[] = {
+        [SS_GREET] = 1U << SS_READY | 1U << SS_REFUSED,
+        [SS_READY] = 1U << SS_READY | 1U << SS_MAIL | 1U << SS_SASL,
+        [SS_MAIL] = 1U << SS_READY | 1U << SS_RCPT,
+        [SS_RCPT] = 1U << SS_READY | 1U << SS_RCPT | 1U << SS_TEXT | 1U << SS_CHUNK,
+        [SS_TEXT] = 1U << SS_READY,
+        [SS_CHUNK] = 1U << SS_READY | 1U << SS_BETWEEN,
+        [SS_BETWEEN] = 1U << SS_READY | 1U << SS_CHUNK,
+        [SS_SASL] = 1U << SS_READY | 1U << SS_SASL,
+        [SS_TLS] = 0,
+        [SS_REFUSED] = 0,
+        [SS_ENDED] = 0,
+    };
+    if (to == SS_ENDED || to == SS_GREET || to == SS_TLS)
+        return from != SS_ENDED;
+    return (allowed[from] & 1U << to) != 0;
+}
+
+void server_set_state(struct smtp_server *s, enum server_state next)
+{
+    assert(step_is_drawn(s->state, next));
+    s->state = next;
+}
+
+void server_end(struct smtp_server *s)
+{
+    if (s->state == SS_ENDED)
+        return;
+    transaction_drop(s);
+    server_set_state(s, SS_ENDED);
+    s->wait = WAIT_NOTHING;
+    s->ops->quit(s->ctx);
+}
+
+static void put_reply(struct smtp_server *s, const struct smtp_reply *r)
+{
+    struct smtp_reply plain;
+    if (!(s->cfg->extensions & SMTP_EXT_ENHANCED) && r->enhanced[0]) {
+        plain = *r;
+        plain.enhanced = "";
+        r = &plain;
+    }
+    if (smtp_reply_format(r, s->out) < 0)
+        server_end(s); /* no memory: feed() keeps room for every reply otherwise */
+}
+
+void server_reply(struct smtp_server *s, const struct smtp_reply *r)
+{
+    if (s->state == SS_ENDED)
+        return;
+    if (r->code >= 400) {
+        s->errors++;
+        s->ops->refused(s->ctx, s->verb, r);
+        if (s->cfg->errors_max && s->errors > s->cfg->errors_max) {
+            struct smtp_reply bye =
+                smtp_reply(421, "4.7.0", "%s Too many errors, closing", s->cfg->hostname);
+            put_reply(s, &bye);
+            server_end(s);
+            return;
+        }
+    }
+    put_reply(s, r);
+}
+
+void server_say(struct smtp_server *s, int code, const char *enhanced, const char *fmt, ...)
+{
+    struct smtp_reply r = {.code = code, .enhanced = enhanced};
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(r.text, sizeof(r.text), fmt, ap);
+    va_end(ap);
+    server_reply(s, &r);
+}
+
+bool server_go_on(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *r)
+{
+    assert(d != SMTP_LATER);
+    if (d == SMTP_YES)
+        return true;
+    server_reply(s, r);
+    if (d == SMTP_CLOSE)
+        server_end(s);
+    return false;
+}
+
+void transaction_drop(struct smtp_server *s)
+{
+    struct transaction *t = s->t;
+    if (!t)
+        return;
+    s->t = NULL;
+    if (t->accepted && !t->finished)
+        s->ops->abandon(s->ctx);
+    arena_done(&t->arena);
+    free(t->rcpts);
+    free(t);
+}
+
+void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal)
+{
+    if (!refusal) {
+        /* [rfc8446 2] Depends on nothing in the certificate (TLS-17) and claims no authentication
+         * (OPN-12). */
+        server_say(s, 220, "", "%s ESMTP Postern", s->cfg->hostname);
+        return;
+    }
+    server_set_state(s, SS_REFUSED);
+    put_reply(s, refusal);
+    if (refusal->code == 421)
+        server_end(s);
+}
+
+/* ---- lines ---- */
+
+static void remember_verb(struct smtp_server *s, struct str word)
+{
+    size_t n = MIN(word.len, sizeof(s->verb) - 1);
+    for (size_t i = 0; i < n; i++)
+        s->verb[i] =
+            isprint((unsigned char)word.p[i]) ? (char)toupper((unsigned char)word.p[i]) : '?';
+    s->verb[n] = '\0';
+}
+
+static const struct command *command_find(struct str word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (str_eq_nocase(word, str_of(commands[i].verb)))
+            return &commands[i];
+    return NULL;
+}
+
+static void serve_command(struct smtp_server *s, const struct command *c, struct str args)
+{
+    struct smtp_reply r = {0};
+    if (s->state == SS_REFUSED && c->serve != cmd_quit) {
+        server_say(s, 503, "5.5.1", "No service here, only QUIT"); /* [rfc5321 3.1] SMTP-02 */
+        return;
+    }
+    if (c->flags & NEEDS_HELLO && s->state == SS_GREET) {
+        server_say(s, 503, "5.5.1", "Send EHLO first");
+        return;
+    }
+    if (c->flags & ADMITTED && !server_go_on(s, s->ops->admit(s->ctx, c->verb, &r), &r))
+        return;
+    if (c->flags & NO_ARGS && str_trim(args).len) {
+        server_say(s, 501, "5.5.4", "%s takes no argument", c->verb);
+        return;
+    }
+    if (!(c->flags & CLEAN) && !str_is_ascii(args)) {
+        server_say(s, 501, "5.5.2", "Only ASCII may stand here"); /* SMTP-21 */
+        return;
+    }
+    c->serve(s, args);
+}
+
+static void serve_line(struct smtp_server *s, struct str line)
+{
+    ssize_t space = str_find(line, ' ');
+    struct str word = str_upto(line, space < 0 ? line.len : (size_t)space);
+    struct str args = space < 0 ? STR("") : str_from(line, (size_t)space + 1);
+    remember_verb(s, word);
+    const struct command *c = command_find(word);
+    if (str_has_control(line)) {
+        server_say(s, 501, "5.5.2", "Control characters may not stand in a command"); /* SMTP-21 */
+        return;
+    }
+    if (!c) {
+        if (s->state == SS_REFUSED)
+            server_say(s, 503, "5.5.1", "No service here, only QUIT");
+        else
+            server_say(s, 500, "5.5.1", "Command not known");
+        return;
+    }
+    if (line.len > SMTP_COMMAND_MAX && c->serve != cmd_auth) {
+        server_say(s, 500, "5.5.2", "Line too long, %d octets at most",
+                   SMTP_COMMAND_MAX); /* SMTP-14 */
+        return;
+    }
+    serve_command(s, c, args);
+}
+
+/* A line that is longer than any may be: its octets go, one reply comes (AUTH-13). */
+static void serve_long_line(struct smtp_server *s)
+{
+    if (s->state == SS_SASL)
+        cmd_auth_response(s, STR(""), true);
+    else
+        server_say(s, 500, "5.5.2", "Line too long, %d octets at most", SMTP_COMMAND_MAX);
+}
+
+/* Only CR LF ends a line (SMTP-15).  A line with a bare LF is answered, so that nobody waits in
+ * vain, but not served. */
+static void serve_bare_line(struct smtp_server *s)
+{
+    if (s->state == SS_SASL)
+        cmd_auth_response(s, STR("*"), false);
+    else
+        server_say(s, 500, "5.5.2", "Lines end in CR LF, this one in LF alone");
+}
+
+/* One command or response line, if it is there in full; returns what was consumed. */
+static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
+{
+    const char *lf = memchr(data, '\n', len);
+    size_t n = lf ? (size_t)(lf - data) + 1 : len;
+    if (s->skipping) {
+        s->skipping = !lf;
+        if (lf)
+            serve_long_line(s);
+        return n;
+    }
+    if (n > SMTP_AUTH_LINE_MAX + 2) {
+        remember_verb(s, STR("LINE"));
+        s->skipping = !lf;
+        if (lf)
+            serve_long_line(s);
+        return n;
+    }
+    if (!lf)
+        return 0;
+    if (n < 2 || data[n - 2] != '\r') {
+        remember_verb(s, STR("LINE"));
+        serve_bare_line(s);
+    } else if (s->state == SS_SASL) {
+        cmd_auth_response(s, (struct str){data, n - 2}, false);
+    } else {
+        serve_line(s, (struct str){data, n - 2});
+    }
+    return n;
+}
+
+size_t smtp_server_feed(struct smtp_server *s, const char *data, size_t len)
+{
+    size_t used = 0;
+    while (used < len && s->wait == WAIT_NOTHING && s->state != SS_TLS && s->state != SS_ENDED &&
+           s->out->len <= s->out->max / 2) {
+        size_t n;
+        if (s->swallow_reply)
+            n = server_swallow(s, len - used);
+        else if (s->state == SS_TEXT || s->state == SS_CHUNK)
+            n = text_feed(s, data + used, len - used);
+        else
+            n = line_feed(s, data + used, len - used);
+        if (n == 0)
+            break;
+        used += n;
+    }
+    return used;
+}
+
+/* ---- outcomes brought later ---- */
+
+void smtp_server_resume(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *reply)
+{
+    static void (*const resume[])(struct smtp_server *, enum smtp_decision,
+                                  const struct smtp_reply *) = {
+        [WAIT_STARTTLS] = cmd_starttls_resume, [WAIT_MAIL] = cmd_mail_resume,
+        [WAIT_RCPT] = cmd_rcpt_resume,         [WAIT_DATA] = cmd_data_resume,
+        [WAIT_BDAT] = cmd_bdat_resume,         [WAIT_FINISH] = text_finish_resume,
+    };
+    enum server_wait w = s->wait;
+    if (s->state == SS_ENDED)
+        return; /* the session ended while the owner was thinking */
+    assert(w < ARRAY_LEN(resume) && resume[w] && d != SMTP_LATER);
+    s->wait = WAIT_NOTHING;
+    resume[w](s, d, reply);
+}
+
+void smtp_server_resume_auth(struct smtp_server *s,
+                             enum smtp_auth_step step,
+                             struct str challenge,
+                             const struct smtp_reply *reply)
+{
+    if (s->state == SS_ENDED)
+        return;
+    assert(s->wait == WAIT_AUTH && step != SMTP_AUTH_LATER);
+    s->wait = WAIT_NOTHING;
+    cmd_auth_step(s, step, challenge, reply);
+}
+
+void smtp_server_continue(struct smtp_server *s, int error)
+{
+    if (s->wait != WAIT_TEXT)
+        return;
+    s->wait = WAIT_NOTHING;
+    if (error < 0 && s->t->error == 0)
+        s->t->error = error;
+    (void)text_feed(s, "", 0); /* what paused may have been the last piece */
+}
+
+void smtp_server_secured(struct smtp_server *s)
+{
+    if (s->state == SS_ENDED)
+        return;
+    /* [rfc3207 4.2] Back to the state after the greeting: EHLO name and transaction are forgotten
+     * (STLS-04). */
+    transaction_drop(s);
+    free(s->helo);
+    s->helo = NULL;
+    s->esmtp = false;
+    s->secure = true;
+    s->skipping = false;
+    if (s->state != SS_REFUSED)
+        server_set_state(s, SS_GREET);
+}
+
+void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply)
+{
+    if (s->state == SS_ENDED)
+        return;
+    if (s->state != SS_TLS) /* the peer awaits TLS records and nothing else */
+        put_reply(s, reply);
+    server_end(s);
+}
+
+/* ---- questions ---- */
+
+bool smtp_server_is_idle(const struct smtp_server *s)
+{
+    return !s->t && s->wait == WAIT_NOTHING && s->state != SS_SASL && s->state != SS_TLS;
+}
+
+bool smtp_server_has_ended(const struct smtp_server *s)
+{
+    return s->state == SS_ENDED;
+}
+
+bool smtp_server_is_secure(const struct smtp_server *s)
+{
+    return s->secure;
+}
+
+bool smtp_server_is_esmtp(const struct smtp_server *s)
+{
+    return s->esmtp;
+}
+
+const char *smtp_server_helo(const struct smtp_server *s)
+{
+    return s->helo ? s->helo : "";
+}
+
+const struct smtp_mail *smtp_server_mail(const struct smtp_server *s)
+{
+    return s->t ? &s->t->mail : NULL;
+}
+
+size_t smtp_server_n_rcpts(const struct smtp_server *s)
+{
+    return s->t ? s->t->n_rcpts : 0;
+}
+
+const struct smtp_rcpt *smtp_server_rcpt(const struct smtp_server *s, size_t i)
+{
+    assert(s->t && i < s->t->n_rcpts);
+    return &s->t->rcpts[i];
+}
