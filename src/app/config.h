@@ -7,49 +7,9 @@
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
 
-#include "auth/policy.h"
 #include "base/log.h"
-#include "cert/judge.h"
-#include "net/tls.h"
 #include "relay/relay.h"
-
-enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
-enum listener_role { LISTENER_SUBMISSION, LISTENER_RELAY };
-
-struct listener_config {
-    char *name;
-    char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
-    size_t n_addresses;
-    enum listener_role role;   /* submission | relay */
-    enum listener_tls tls;     /* starttls | implicit | none; default starttls */
-    bool require_tls;          /* nothing but EHLO, NOOP, STARTTLS, QUIT in the clear (STLS-10); default yes on submission */
-    char *certificate, *key;
-    enum tls_client_cert client_certificate; /* off | request | require; default: request when trust is set, else off (CERT-01) */
-    enum cert_auth cert_auth;                /* off | explicit | implicit; default implicit */
-    char **trust; /* names of trust blocks */
-    size_t n_trust;
-    char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
-    size_t n_peers;
-    uint64_t message_size_max; /* default 50 MiB */
-    unsigned recipients_max;   /* default 1000 */
-    unsigned errors_max;       /* default 20 */
-    unsigned connections_max;  /* default 10000 */
-    int64_t timeout_ms;        /* default 300 s (SMTP-22) */
-    unsigned line;             /* of the block in the file, for messages */
-};
-
-struct trust_config {
-    char *name;
-    char **ca, **crl;
-    size_t n_ca, n_crl;
-};
-
-struct identity_config {
-    char *name;
-    enum cert_source source;
-    char **trust;
-    size_t n_trust;
-};
+#include "server/settings.h"
 
 struct config {
     char *path;
@@ -65,8 +25,7 @@ struct config {
     size_t n_listeners;
     struct spool_config spool; /* spool { database = ... } */
     struct relay_config relay; /* route blocks and delivery { retry-min, retry-max, expire, ... } */
-    bool add_date, add_message_id, remove_bcc; /* message { ... }; default yes */
-    unsigned hops_max;                         /* message { hops = 100 } (SMTP-23) */
+    struct message_config message; /* message { ... } */
 };
 
 /* Prints each mistake to `report` as "file:line: what is wrong; what would be right" and returns how many

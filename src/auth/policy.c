@@ -1,5 +1,7 @@
 #include "auth/policy.h"
 
+#include "auth/sender.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -169,15 +171,6 @@ bool policy_offers_external(const struct policy_input *in)
            (outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS);
 }
 
-/* Local part octet for octet, domain without case (CERT-16). */
-static bool same_identity(struct str a, struct str b)
-{
-    const char *at = b.len ? memrchr(b.p, '@', b.len) : NULL;
-    size_t local = at ? (size_t)(at - b.p) : b.len;
-    return a.len == b.len && str_eq(str_upto(a, local), str_upto(b, local)) &&
-           str_eq_nocase(str_from(a, local), str_from(b, local));
-}
-
 /* [rfc4422 A.1] UTF-8 without NUL; control characters never name anybody (EXT-04, EXT-05, AUTH-26).
  */
 static bool authzid_is_sound(struct str authzid)
@@ -202,7 +195,7 @@ bool policy_external(const struct policy_input *in,
         return true;
     }
     for (size_t i = 0; authzid.len && authzid_is_sound(authzid) && i < v->n_identities; i++) {
-        if (same_identity(authzid, str_of(v->identities[i]))) { /* EXT-03 */
+        if (mailbox_eq(authzid, str_of(v->identities[i]))) { /* EXT-03 */
             *ret_identity = v->identities[i];
             return true;
         }

@@ -1,0 +1,56 @@
+/* settings.h - the blocks of the configuration that the server needs, as plain values.
+ *
+ * src/app/config.c fills them and owns every string; the server borrows them for its life.
+ */
+#ifndef POSTERN_SETTINGS_H
+#define POSTERN_SETTINGS_H
+
+#include "auth/policy.h"
+#include "auth/sender.h"
+#include "cert/judge.h"
+#include "net/tls.h"
+
+enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
+
+struct listener_config {
+    char *name;
+    char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
+    size_t n_addresses;
+    enum policy_role role;     /* submission | relay */
+    enum listener_tls tls;     /* starttls | implicit | none; default starttls */
+    bool require_tls;          /* nothing but EHLO, NOOP, STARTTLS, QUIT in the clear (STLS-10); default yes on submission */
+    char *certificate, *key;
+    enum tls_client_cert client_certificate; /* off | request | require; default: request when trust is set, else off (CERT-01) */
+    enum cert_auth cert_auth;                /* off | explicit | implicit; default implicit; off on a relay listener */
+    char **trust; /* names of trust blocks */
+    size_t n_trust;
+    enum sender_rule sender; /* own | any; default own */
+    char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
+    size_t n_peers;
+    uint64_t message_size_max; /* default 50 MiB */
+    unsigned recipients_max;   /* default 1000 */
+    unsigned errors_max;       /* default 20 */
+    unsigned connections_max;  /* default 10000 */
+    int64_t timeout_ms;        /* default 300 s (SMTP-22) */
+    unsigned line;             /* of the block in the file, for messages */
+};
+
+struct trust_config {
+    char *name;
+    char **ca, **crl;
+    size_t n_ca, n_crl;
+};
+
+struct identity_config {
+    char *name;
+    enum cert_source source;
+    char **trust;
+    size_t n_trust;
+};
+
+struct message_config {
+    bool add_date, add_message_id, remove_bcc; /* default yes */
+    unsigned hops_max;                         /* Received fields at most; default 100 (SMTP-23) */
+};
+
+#endif
