@@ -1,0 +1,53 @@
+/* endpoint.h - one listener block at work, shared by all workers.
+ *
+ * What a reload changes (TLS context, trust anchors) is an immutable, counted snapshot: a session takes a
+ * reference when it begins and keeps it to its end.
+ */
+#ifndef POSTERN_ENDPOINT_H
+#define POSTERN_ENDPOINT_H
+
+#include "server/service.h"
+#include "smtp/server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct credentials {
+    atomic_uint refs;
+    struct tls_context *tls; /* NULL: no TLS on this listener */
+    struct cert_trust **trusts;
+    size_t n_trusts;
+    const struct endpoint *endpoint;
+};
+
+struct endpoint {
+    const struct listener_config *cfg;
+    const struct service_config *service;
+    struct smtp_server_config smtp;
+    struct cert_rule *rules;
+    size_t n_rules;
+    pthread_mutex_t lock;
+    struct credentials *current; /* under lock */
+    atomic_uint connections;
+};
+
+MUST_USE int endpoint_init(struct endpoint *e,
+                           const struct listener_config *cfg,
+                           const struct service_config *service,
+                           char *why);
+void endpoint_done(struct endpoint *e);
+MUST_USE int endpoint_reload(struct endpoint *e, char *why);
+
+struct credentials *endpoint_credentials(struct endpoint *e); /* a new reference */
+void credentials_unref(struct credentials *c);                /* NULL is fine */
+
+/* The verdict on a presented certificate, as of now. */
+void credentials_judge(const struct credentials *c,
+                       struct x509_st *leaf,
+                       struct stack_st_X509 *chain,
+                       struct cert_verdict *ret);
+
+/* The certificate is among the peers that may relay without AUTH. */
+bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint);
+
+#endif

@@ -1,0 +1,129 @@
+#include "server/service.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/listener.h"
+#include "server/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#define BACKLOG 1024
+
+struct service {
+    struct service_config cfg;
+    struct endpoint *endpoints;
+    size_t n_endpoints;
+    struct worker **workers;
+    unsigned n_workers;
+};
+
+static void service_free(struct service *sv)
+{
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        worker_free(sv->workers[i]);
+    for (size_t i = 0; i < sv->n_endpoints; i++)
+        endpoint_done(&sv->endpoints[i]);
+    free(sv->workers);
+    free(sv->endpoints);
+    free(sv);
+}
+
+/* Each worker has a socket of its own on a TCP address (SO_REUSEPORT); a UNIX socket goes to the first. */
+static int bind_address(struct service *sv, struct endpoint *e, const char *address, char *why)
+{
+    bool is_unix = strncmp(address, "unix:", 5) == 0;
+    for (unsigned i = 0; i < (is_unix ? 1 : sv->n_workers); i++) {
+        int fd;
+        int r = listener_bind(address, BACKLOG, &fd, why);
+        if (r < 0)
+            return r;
+        worker_listen(sv->workers[i], e, fd);
+    }
+    return 0;
+}
+
+static int endpoint_open(struct service *sv, const struct listener_config *lc, char *why)
+{
+    struct endpoint *e = &sv->endpoints[sv->n_endpoints];
+    int r = endpoint_init(e, lc, &sv->cfg, why);
+    if (r < 0)
+        return r;
+    sv->n_endpoints++;
+    for (size_t i = 0; r == 0 && i < lc->n_addresses; i++)
+        r = bind_address(sv, e, lc->addresses[i], why);
+    return r;
+}
+
+int service_new(const struct service_config *cfg, struct service **ret, char *why)
+{
+    struct service *sv = xcalloc(1, sizeof(*sv));
+    sv->cfg = *cfg;
+    sv->endpoints = xcalloc(cfg->n_listeners + 1, sizeof(*sv->endpoints));
+    sv->workers = xcalloc(cfg->workers + 1, sizeof(struct worker *));
+    for (; sv->n_workers < MAX(cfg->workers, 1U); sv->n_workers++)
+        sv->workers[sv->n_workers] = worker_new();
+    for (size_t i = 0; i < cfg->n_listeners; i++) {
+        char detail[SERVICE_WHY_MAX] = "";
+        int r = endpoint_open(sv, &cfg->listeners[i], detail);
+        if (r < 0) {
+            (void)snprintf(why, SERVICE_WHY_MAX, "listener %.64s: %.400s", cfg->listeners[i].name,
+                           detail);
+            service_free(sv);
+            return r;
+        }
+    }
+    *ret = sv;
+    return 0;
+}
+
+int service_start(struct service *sv, struct spool *sp, struct relay *relay, char *why)
+{
+    for (unsigned i = 0; i < sv->n_workers; i++) {
+        int r = worker_start(sv->workers[i], sp, relay);
+        if (r < 0) {
+            (void)snprintf(why, SERVICE_WHY_MAX, "cannot start a thread: %s", strerror(-r));
+            return r;
+        }
+    }
+    return 0;
+}
+
+int service_reload(struct service *sv, char *why)
+{
+    int worst = 0;
+    for (size_t i = 0; i < sv->n_endpoints; i++) {
+        char detail[SERVICE_WHY_MAX] = "";
+        int r = endpoint_reload(&sv->endpoints[i], detail);
+        if (r == 0)
+            continue;
+        worst = r;
+        (void)snprintf(why, SERVICE_WHY_MAX, "listener %.64s keeps its old certificates: %.400s",
+                       sv->endpoints[i].cfg->name, detail);
+        log_message(LOG_LEVEL_ERROR, "reload", "%s", why);
+    }
+    return worst;
+}
+
+static bool service_is_empty(const struct service *sv)
+{
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        if (!worker_is_empty(sv->workers[i]))
+            return false;
+    return true;
+}
+
+void service_stop(struct service *sv, int64_t grace_ms)
+{
+    if (!sv)
+        return;
+    int64_t deadline = clock_monotonic_ms() + grace_ms;
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        worker_drain(sv->workers[i]);
+    while (!service_is_empty(sv) && clock_monotonic_ms() < deadline)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        worker_end(sv->workers[i]);
+    service_free(sv);
+}

@@ -1,0 +1,216 @@
+#include "base/clock.h"
+#include "server/session_internal.h"
+
+#include <stdio.h>
+
+#define OUT_MAX ((size_t)16 * 1024)
+
+struct session_link *session_link(struct session *s)
+{
+    return &s->link;
+}
+
+static void session_free(struct session *s)
+{
+    worker_forget(s->worker, s);
+    stream_close(s->stream);
+    smtp_server_free(s->engine); /* abandons an open transaction */
+    transfer_leave(s);
+    credentials_unref(s->credentials);
+    (void)atomic_fetch_sub(&s->endpoint->connections, 1);
+    cert_verdict_done(&s->verdict);
+    buf_done(&s->out);
+    free(s->identity);
+    free(s);
+}
+
+static void session_finish_up(struct session *s, const char *detail)
+{
+    session_log_end(s, detail);
+    session_free(s);
+}
+
+/* Hands the replies to the stream; false while the client does not take them. */
+static bool session_flush(struct session *s)
+{
+    if (s->out.len && stream_write(s->stream, s->out.data, s->out.len) < 0)
+        return false;
+    buf_done(&s->out); /* an idle session holds no buffer */
+    return true;
+}
+
+void session_pump(struct session *s)
+{
+    bool flushed = session_flush(s);
+    if (worker_is_draining(s->worker) && !s->ending && smtp_server_is_idle(s->engine)) {
+        session_shutdown(s, true);
+        return;
+    }
+    if (s->ending) {
+        session_finish_up(s, NULL);
+        return;
+    }
+    if (s->start_tls && flushed) {
+        s->start_tls = false;
+        stream_start_tls(s->stream, s->credentials->tls, NULL);
+        return;
+    }
+    stream_resume(s->stream); /* what was pipelined behind a suspended command */
+}
+
+void session_shutdown(struct session *s, bool now)
+{
+    if (!now && !smtp_server_is_idle(s->engine))
+        return; /* session_pump() comes back to it */
+    struct smtp_reply bye = smtp_reply(421, "4.3.2", "%s shutting down, try again later",
+                                       s->endpoint->service->hostname);
+    s->end_reason = "shutdown";
+    smtp_server_shutdown(s->engine, &bye);
+    (void)session_flush(s);
+    session_finish_up(s, NULL);
+}
+
+/* ---- what the engine asks beside auth and mail ---- */
+
+static enum smtp_decision on_starttls(void *ctx, struct smtp_reply *reply)
+{
+    struct session *s = ctx;
+    (void)reply;
+    s->start_tls = true;
+    return SMTP_YES;
+}
+
+static void on_quit(void *ctx)
+{
+    struct session *s = ctx;
+    s->ending = true;
+}
+
+static const struct smtp_server_ops engine_ops = {
+    .offer = session_offer,
+    .starttls = on_starttls,
+    .auth = session_auth,
+    .auth_cancelled = session_auth_cancelled,
+    .admit = session_admit,
+    .mail = session_mail,
+    .rcpt = session_rcpt,
+    .data = session_data,
+    .text = session_text,
+    .finish = session_finish,
+    .abandon = session_abandon,
+    .refuse = session_refuse,
+    .quit = on_quit,
+    .refused = session_log_refused,
+};
+
+/* ---- what the stream tells ---- */
+
+static size_t on_input(void *ctx, const char *data, size_t len)
+{
+    struct session *s = ctx;
+    size_t used = 0, n;
+    do {
+        n = smtp_server_feed(s->engine, data + used, len - used);
+        used += n;
+    } while (session_flush(s) && n && used < len);
+    if (s->start_tls &&
+        used < len) { /* an attempt to smuggle commands into TLS: the stream drops them (STLS-08) */
+        struct log_line l;
+        session_log_begin(s, &l, LOG_LEVEL_WARNING, "starttls-injection");
+        log_text(&l, "peer", stream_peer_address(s->stream));
+        log_number(&l, "dropped", (int64_t)(len - used));
+        log_end(&l);
+    }
+    if (s->start_tls || s->ending || worker_is_draining(s->worker))
+        session_pump(s);
+    return used;
+}
+
+static void on_secured(void *ctx, const struct tls_facts *facts)
+{
+    struct session *s = ctx;
+    bool greeted = s->endpoint->cfg->tls != LISTENER_TLS_IMPLICIT;
+    session_judge(s, facts);
+    smtp_server_secured(s->engine);
+    if (!greeted)
+        smtp_server_greet(s->engine, NULL);
+    session_pump(s);
+}
+
+static void on_drained(void *ctx)
+{
+    struct session *s = ctx;
+    if (s->out.len)
+        session_pump(s);
+}
+
+static void on_ended(void *ctx, enum stream_end end, const char *detail)
+{
+    static const char *const reasons[] = {
+        [STREAM_EOF] = "closed by peer",       [STREAM_RESET] = "connection lost",
+        [STREAM_TIMEOUT] = "timeout",          [STREAM_TLS_FAILED] = "tls failed",
+        [STREAM_NO_CONNECT] = "no connection",
+    };
+    struct session *s = ctx;
+    if (!s->ending || !s->end_reason)
+        s->end_reason = reasons[end];
+    if (end == STREAM_TIMEOUT) { /* SMTP-22: said, then closed */
+        struct smtp_reply bye =
+            smtp_reply(421, "4.4.2", "%s timeout, closing", s->endpoint->service->hostname);
+        smtp_server_shutdown(s->engine, &bye);
+        (void)session_flush(s);
+    }
+    session_finish_up(s, detail);
+}
+
+static const struct stream_ops stream_ops = {
+    .input = on_input,
+    .secured = on_secured,
+    .drained = on_drained,
+    .ended = on_ended,
+};
+
+/* ---- birth ---- */
+
+/* Unique among the sessions of this process and, by the start time in it, very likely among all. */
+static void session_name(struct session *s)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    static atomic_ullong counter;
+    unsigned long long n = atomic_fetch_add(&counter, 1);
+    if (n == 0)
+        n = atomic_fetch_add(&counter, (unsigned long long)clock_wall_ms() << 12);
+    for (size_t i = 12; i-- > 0; n >>= 5)
+        s->id[i] = digits[n & 31U];
+}
+
+void session_start(struct worker *w, struct endpoint *e, int fd)
+{
+    struct session *s = xcalloc(1, sizeof(*s));
+    s->worker = w;
+    s->endpoint = e;
+    s->began_ms = clock_monotonic_ms();
+    s->end_reason = "quit";
+    session_name(s);
+    buf_init(&s->out, OUT_MAX);
+    s->credentials = endpoint_credentials(e);
+    s->engine = smtp_server_new(&e->smtp, &engine_ops, s, &s->out);
+    s->stream = stream_accepted(worker_loop(w), fd, &stream_ops, s);
+    stream_timeout(s->stream, e->cfg->timeout_ms);
+    worker_adopt(w, s);
+    session_log_connect(s);
+    if (atomic_load(&e->connections) > e->cfg->connections_max) {
+        struct smtp_reply busy = smtp_reply(
+            421, "4.3.2", "%s too many connections, try again later", e->service->hostname);
+        s->end_reason = "too many connections";
+        if (e->cfg->tls != LISTENER_TLS_IMPLICIT)
+            smtp_server_greet(s->engine, &busy);
+        s->ending = true;
+    } else if (e->cfg->tls == LISTENER_TLS_IMPLICIT) {
+        stream_start_tls(s->stream, s->credentials->tls, NULL);
+        return;
+    } else {
+        smtp_server_greet(s->engine, NULL);
+    }
+    session_pump(s);
+}

@@ -1,0 +1,132 @@
+/* Who the client is: TLS facts and AUTH in, policy asked, identity out. */
+#include "base/clock.h"
+#include "server/session_internal.h"
+
+#include <stdio.h>
+
+#define AUTH_FAILURES_MAX                                                                          \
+    3 /* never fewer than three (AUTH-22, EDG-26); the next AUTH ends the session */
+
+struct policy_input session_policy(const struct session *s)
+{
+    return (struct policy_input){
+        .role = s->endpoint->cfg->role,
+        .cert_auth = s->endpoint->cfg->cert_auth,
+        .secure = smtp_server_is_secure(s->engine),
+        .listed_peer = s->listed_peer,
+        .history = s->history,
+        .verdict = &s->verdict,
+        .now_ms = clock_wall_ms(),
+    };
+}
+
+bool session_is_authenticated(const struct session *s)
+{
+    return s->identity != NULL;
+}
+
+void session_judge(struct session *s, const struct tls_facts *facts)
+{
+    s->tls_version = facts->version;
+    s->tls_cipher = facts->cipher;
+    s->tls_group = facts->group;
+    cert_verdict_done(&s->verdict);
+    /* A resumed session is judged again, as everything is now (EDG-13, EDG-14). */
+    credentials_judge(s->credentials, facts->leaf, facts->chain, &s->verdict);
+    s->listed_peer = endpoint_lists_peer(s->endpoint, s->verdict.fingerprint);
+    session_log_tls(s, facts->resumed);
+}
+
+void session_login(struct session *s, const char *identity, enum auth_history how)
+{
+    s->identity = xstrdup(identity);
+    s->history = how;
+    session_log_login(s);
+}
+
+void session_offer(void *ctx, struct smtp_offer *ret)
+{
+    struct session *s = ctx;
+    struct policy_input in = session_policy(s);
+    ret->starttls = !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS;
+    if (policy_offers_external(&in))
+        (void)snprintf(ret->auth, sizeof(ret->auth), "EXTERNAL");
+}
+
+static enum smtp_decision admit_auth(struct session *s, struct smtp_reply *reply)
+{
+    if (session_is_authenticated(s)) { /* one success a session (AUTH-04, O2-10, EDG-04) */
+        *reply = smtp_reply(503, "5.5.1", "Authenticated already, as %s", s->identity);
+        return SMTP_NO;
+    }
+    if (s->auth_failures >= AUTH_FAILURES_MAX) {
+        *reply = smtp_reply(421, "4.7.0", "Too many failed logins, closing");
+        return SMTP_CLOSE;
+    }
+    return SMTP_YES;
+}
+
+static enum smtp_decision decision_of(enum policy_access a)
+{
+    return a == POLICY_CLOSE ? SMTP_CLOSE : a == POLICY_REFUSED ? SMTP_NO : SMTP_YES;
+}
+
+enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply *reply)
+{
+    static const char *const guarded[] = {"RCPT", "DATA", "BDAT", "VRFY", "EXPN"}; /* SUB-04 */
+    struct session *s = ctx;
+    struct policy_input in = session_policy(s);
+    if (!in.secure && s->endpoint->cfg->require_tls) { /* STLS-10 */
+        *reply = smtp_reply(530, "5.7.0", "Must issue a STARTTLS command first");
+        return SMTP_NO;
+    }
+    if (strcmp(verb, "AUTH") == 0)
+        return admit_auth(s, reply);
+    for (size_t i = 0; i < ARRAY_LEN(guarded); i++)
+        if (strcmp(verb, guarded[i]) == 0)
+            return decision_of(policy_other(&in, reply));
+    return SMTP_YES;
+}
+
+static enum smtp_auth_step
+auth_failed(struct session *s, const char *mechanism, const struct smtp_reply *reply)
+{
+    s->history = AUTH_FAILED; /* no implicit step after this (O2-12) */
+    s->auth_failures++;
+    s->sasl_external = false;
+    session_log_login_refused(s, mechanism, reply);
+    return SMTP_AUTH_FAILED;
+}
+
+enum smtp_auth_step session_auth(void *ctx,
+                                 const char *mechanism,
+                                 bool has_response,
+                                 struct str response,
+                                 struct buf *challenge,
+                                 struct smtp_reply *reply)
+{
+    struct session *s = ctx;
+    struct policy_input in = session_policy(s);
+    const char *identity;
+    (void)challenge; /* the challenge of EXTERNAL is empty (EXT-01) */
+    if (mechanism && strcmp(mechanism, "EXTERNAL") != 0) {
+        *reply = smtp_reply(504, "5.5.4", "Mechanism %s is not available", mechanism); /* AUTH-03 */
+        return auth_failed(s, mechanism, reply);
+    }
+    if (mechanism && !has_response && policy_offers_external(&in)) {
+        s->sasl_external = true;
+        return SMTP_AUTH_CHALLENGE;
+    }
+    if (!policy_external(&in, response, &identity, reply))
+        return auth_failed(s, "EXTERNAL", reply);
+    s->sasl_external = false;
+    session_login(s, identity, AUTH_EXPLICIT);
+    *reply = smtp_reply(235, "2.7.0", "Authenticated as %s", s->identity); /* AUTH-15 */
+    return SMTP_AUTH_DONE;
+}
+
+void session_auth_cancelled(void *ctx)
+{
+    struct session *s = ctx;
+    (void)auth_failed(s, s->sasl_external ? "EXTERNAL" : NULL, NULL);
+}

@@ -1,0 +1,87 @@
+/* session_internal.h - what the files of a session share. */
+#ifndef POSTERN_SESSION_INTERNAL_H
+#define POSTERN_SESSION_INTERNAL_H
+
+#include "base/log.h"
+#include "message/fixup.h"
+#include "net/stream.h"
+#include "server/session.h"
+
+#define SESSION_ID_MAX 16
+
+/* A message on its way from the engine to the spool.  Outlives its session while a commit is under way. */
+struct transfer {
+    struct session *session; /* NULL: the session is gone */
+    struct spool_draft *draft;
+    struct fixup *fixup;
+    char queue_id[SPOOL_QUEUE_ID_MAX];
+    int64_t size;
+    int64_t began_ms; /* monotonic */
+    bool pause;       /* the spool wants us to wait */
+    bool committing;
+};
+
+struct session {
+    struct session_link link;
+    struct worker *worker;
+    struct endpoint *endpoint;
+    struct credentials *credentials;
+    struct stream *stream;
+    struct smtp_server *engine;
+    struct transfer *transfer; /* NULL outside the text of a message */
+    struct buf out;
+    char *identity; /* NULL: not authenticated */
+    const char *tls_version, *tls_cipher, *tls_group; /* NULL in the clear */
+    struct cert_verdict verdict;
+    enum auth_history history;
+    bool sasl_external; /* the empty challenge of EXTERNAL was sent */
+    bool listed_peer;
+    bool start_tls; /* the 220 was written: TLS follows the flush */
+    bool ending;    /* close after the flush */
+    unsigned auth_failures, messages;
+    int64_t began_ms; /* monotonic */
+    const char *end_reason;
+    char id[SESSION_ID_MAX];
+};
+
+/* ---- session.c ---- */
+void session_pump(struct session *s); /* sends, starts TLS, closes: after every call into the engine.  May free s. */
+
+/* ---- session_auth.c ---- */
+struct policy_input session_policy(const struct session *s);
+bool session_is_authenticated(const struct session *s);
+void session_judge(struct session *s, const struct tls_facts *facts);
+void session_offer(void *ctx, struct smtp_offer *ret);
+enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply *reply);
+enum smtp_auth_step session_auth(void *ctx,
+                                 const char *mechanism,
+                                 bool has_response,
+                                 struct str response,
+                                 struct buf *challenge,
+                                 struct smtp_reply *reply);
+void session_auth_cancelled(void *ctx);
+
+/* ---- session_mail.c ---- */
+enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
+enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
+enum smtp_decision session_data(void *ctx, struct smtp_reply *reply);
+int session_text(void *ctx, const char *data, size_t len);
+enum smtp_decision session_finish(void *ctx, struct smtp_reply *reply);
+void session_abandon(void *ctx);
+void session_refuse(void *ctx, int error, struct smtp_reply *reply);
+void transfer_leave(struct session *s); /* the session goes away */
+
+/* ---- session_auth.c, the one place where a session gets its identity ---- */
+void session_login(struct session *s, const char *identity, enum auth_history how);
+
+/* ---- session_log.c ---- */
+void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
+void session_log_connect(const struct session *s);
+void session_log_tls(const struct session *s, bool resumed);
+void session_log_login(const struct session *s);
+void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);
+void session_log_accepted(const struct session *s, const struct transfer *t);
+void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *reply);
+void session_log_end(const struct session *s, const char *detail);
+
+#endif

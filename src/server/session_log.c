@@ -1,0 +1,121 @@
+/* What a session leaves in the log, for the person who reads it at 3 a.m.  Every line names the session; the peer's
+ * certificate is a fact about TLS until AUTH made it an identity (O3-05). */
+#include "base/clock.h"
+#include "server/session_internal.h"
+
+void session_log_begin(const struct session *s,
+                       struct log_line *l,
+                       enum log_level level,
+                       const char *event)
+{
+    log_begin(l, level, event);
+    log_text(l, "session", s->id);
+}
+
+void session_log_connect(const struct session *s)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "connect");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    log_number(&l, "port", stream_peer_port(s->stream));
+    log_end(&l);
+}
+
+void session_log_tls(const struct session *s, bool resumed)
+{
+    struct log_line l;
+    const struct cert_verdict *v = &s->verdict;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "tls");
+    log_text(&l, "version", s->tls_version);
+    log_text(&l, "cipher", s->tls_cipher); /* SUB-19 */
+    if (resumed)
+        log_text(&l, "resumed", "yes");
+    log_text(&l, "certificate", cert_outcome_name(v->outcome));
+    if (v->reason[0])
+        log_text(&l, "reason", v->reason);
+    log_text(&l, "subject", v->subject);
+    if (v->fingerprint[0])
+        log_text(&l, "fingerprint", v->fingerprint);
+    if (v->rule[0])
+        log_text(&l, "rule", v->rule); /* CERT-14 */
+    if (s->listed_peer)
+        log_text(&l, "listed-peer", "yes");
+    log_end(&l);
+}
+
+void session_log_login(const struct session *s)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "login");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "identity", s->identity);
+    log_text(&l, "mechanism", "EXTERNAL");
+    log_text(&l, "sequence", s->history == AUTH_IMPLICIT ? "implicit" : "explicit");
+    log_text(&l, "tls", s->tls_version);
+    log_text(&l, "cipher", s->tls_cipher);
+    log_end(&l);
+}
+
+void session_log_login_refused(const struct session *s,
+                               const char *mechanism,
+                               const struct smtp_reply *reply)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_NOTICE, "login-refused");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    log_text(&l, "mechanism", mechanism);
+    log_text(&l, "certificate", cert_outcome_name(s->verdict.outcome));
+    if (s->verdict.reason[0])
+        log_text(&l, "reason", s->verdict.reason);
+    if (reply)
+        log_format(&l, "reply", "%d %s %s", reply->code, reply->enhanced, reply->text);
+    log_number(&l, "failures", s->auth_failures);
+    log_end(&l);
+}
+
+void session_log_accepted(const struct session *s, const struct transfer *t)
+{
+    struct log_line l;
+    const struct smtp_mail *mail = smtp_server_mail(s->engine);
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "accepted");
+    log_text(&l, "queue-id", t->queue_id);
+    log_text(&l, "identity", s->identity);
+    log_format(&l, "from", "<%s>", mail->reverse_path);
+    log_number(&l, "recipients", (int64_t)smtp_server_n_rcpts(s->engine));
+    log_number(&l, "size", t->size);
+    log_number(&l, "ms", clock_monotonic_ms() - t->began_ms);
+    log_end(&l);
+}
+
+/* Bounded by errors-max of the listener, so that a flood of errors is no flood of lines (SUB-09). */
+void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *reply)
+{
+    const struct session *s = ctx;
+    const struct smtp_mail *mail = smtp_server_mail(s->engine);
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_NOTICE, "refused");
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    log_text(&l, "identity", s->identity);
+    log_text(&l, "command", verb);
+    if (mail)
+        log_format(&l, "from", "<%s>", mail->reverse_path ? mail->reverse_path : "");
+    if (s->verdict.outcome != CERT_NONE)
+        log_text(&l, "certificate", cert_outcome_name(s->verdict.outcome));
+    log_format(&l, "reply", "%d %s %s", reply->code, reply->enhanced, reply->text);
+    log_end(&l);
+}
+
+void session_log_end(const struct session *s, const char *detail)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "disconnect");
+    log_text(&l, "identity", s->identity);
+    log_text(&l, "reason", s->end_reason);
+    if (detail && detail[0])
+        log_text(&l, "detail", detail);
+    log_number(&l, "messages", s->messages);
+    log_number(&l, "ms", clock_monotonic_ms() - s->began_ms);
+    log_end(&l);
+}
