@@ -1,13 +1,21 @@
 /* fixup.h - what an MSA mends in a submitted message, as a filter: octets in, octets out.
  *
- * Works on the stream as it passes, holds no more than one header line: memory does not grow with the message.
- *   Return-Path  removed           (MSG-07; the final delivery writes its own)
- *   Bcc          removed           (MSG-06), by setting
- *   Date         added if missing  (MSG-02, RFC 6409 8.2)
- *   Message-ID   added if missing  (MSG-03, RFC 6409 8.3)
- * Added fields go at the end of the header; if there is no header at all, an empty line is made after them.
+ * Works on the stream as it passes and holds back one line at most: memory does not grow with the
+ * message.
+ *
+ * - Return-Path is removed: the final delivery writes its own (MSG-07).
+ * - Bcc and Resent-Bcc are removed, by setting (MSG-06).
+ * - Date is added if missing (MSG-02, RFC 6409 8.2); an empty one counts as missing.
+ * - Message-ID is added if missing (MSG-03, RFC 6409 8.3); one without "<left@right>" counts as
+ *   missing.
+ * - "From user Thu Oct  1 ..." as the very first line, left over from a mailbox file, is removed.
+ *
+ * Added fields go at the end of the header.  Where no empty line ends the header, because there is
+ * no header or because a line comes that is no field, one is made after them.
+ *
  * Received fields are counted for the loop limit (SMTP-23).  Everything else, and the whole body,
- * passes byte by byte.  Input has CRLF line ends only: the session engine sees to that.
+ * passes octet by octet, so a message that needs nothing comes out as it came in.  Lines end with
+ * CRLF: the session engine sees to that, and a bare CR or LF is an octet like others here.
  */
 #ifndef POSTERN_FIXUP_H
 #define POSTERN_FIXUP_H
@@ -16,6 +24,7 @@
 
 struct fixup;
 
+/* Strings are borrowed until fixup_free(). */
 struct fixup_config {
     bool add_date, add_message_id, remove_bcc; /* Return-Path always goes */
     const char *hostname;                      /* right side of a new Message-ID */
@@ -23,15 +32,17 @@ struct fixup_config {
     int64_t now_ms;                            /* wall clock */
 };
 
+/* What was seen so far; complete for the header once header_done. */
 struct fixup_facts {
-    unsigned received; /* Received fields seen so far */
-    bool has_from, has_date, has_message_id;
-    bool header_is_8bit; /* an octet above 0x7f in the header */
+    unsigned received;
+    bool has_from, has_date, has_message_id; /* the client's own */
+    bool header_is_8bit;                     /* an octet above 0x7f in what came out */
     bool body_is_8bit;
     bool header_done;
 };
 
-typedef int fixup_out_fn(void *arg, const char *data, size_t len); /* 0 or -errno, which ends the filter */
+/* 0 or -errno, which ends the filter. */
+typedef int fixup_out_fn(void *arg, const char *data, size_t len);
 
 struct fixup *fixup_new(const struct fixup_config *cfg, fixup_out_fn *out, void *arg);
 void fixup_free(struct fixup *f);

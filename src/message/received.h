@@ -5,11 +5,13 @@
 #include "base/buf.h"
 
 struct received_facts {
-    struct str helo;         /* as the client said it, already checked */
-    const char *peer_address; /* numeric; written as an address literal, IPv6: with its tag (RFC 5321 4.1.3) */
-    const char *hostname;    /* ours */
+    struct str helo;          /* as the client said it, already checked */
+    const char *peer_address; /* numeric; written as an address literal, IPv6: with its tag (RFC
+                                 5321 4.1.3) */
+    const char *hostname;     /* ours */
     const char *queue_id;
-    bool esmtp, tls, authenticated, utf8; /* make the with keyword: ESMTPSA ... (TRC-04, RFC 3848, RFC 6531 4.3) */
+    bool esmtp, tls, authenticated,
+        utf8; /* make the with keyword: ESMTPSA ... (TRC-04, RFC 3848, RFC 6531 4.3) */
     const char *tls_version; /* shown in a comment; NULL: none */
     const char *tls_cipher;  /* registered suite name for the tls clause (TRC-05); NULL: none */
     const char *tls_group;   /* NULL: not known */
