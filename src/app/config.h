@@ -1,21 +1,33 @@
 /* config.h - the configuration file, read, checked and held as plain values.
  *
- * libconfuse reads it; every mistake is reported with file, line and what would be right; unknown settings are
- * errors.  postern.conf(5) documents each setting with its default.
- * Owns every string; config_free() releases them.  Immutable after config_load().
+ * conf.h reads the syntax, config.c knows the settings (one table a block), config_rules.c what must hold between
+ * them.  Every mistake is reported with file, line and what would be right; unknown settings are
+ * mistakes.  postern.conf(5) documents each setting with its default.
+ *
+ * A relative path starts at the folder of the file it is written in.
+ * Owns every string; config_free() releases them.  Immutable after config_load(): any thread may read it.
+ * Looks at the named certificate files only as far as "is it there": their content is judged by who loads them, or by
+ * `postern check`.
  */
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "relay/relay.h"
 #include "server/settings.h"
 
+struct config_place { /* where a block begins */
+    const char *file;
+    unsigned line;
+};
+
 struct config {
     char *path;
-    char *hostname;     /* default: the machine's fully qualified name */
-    char *user, *group; /* after binding; default "postern" when started as root and the user exists */
-    unsigned workers;   /* default: one a processor */
+    char *hostname; /* default: the machine's fully qualified name */
+    char *user,
+        *group; /* after binding; default "postern" when started as root and the user exists; NULL: stay who we are */
+    unsigned workers;         /* default: one a processor */
     enum log_level log_level; /* default info */
     struct trust_config *trusts;
     size_t n_trusts;
@@ -25,13 +37,32 @@ struct config {
     size_t n_listeners;
     struct spool_config spool; /* spool { database = ... } */
     struct relay_config relay; /* route blocks and delivery { retry-min, retry-max, expire, ... } */
-    struct message_config message; /* message { ... } */
+    struct message_config message;                                      /* message { ... } */
+    struct config_place *trust_places, *listener_places, *route_places; /* parallel to the blocks */
+    struct arena memory;                                                /* holds everything above */
 };
 
-/* Prints each mistake to `report` as "file:line: what is wrong; what would be right" and returns how many
- * there were, or -errno when the file cannot be read (also said).  *ret is set only with 0. */
+struct config_finding {
+    const char *file;
+    unsigned line;
+    bool is_warning;  /* legal, but hardly meant */
+    const char *text; /* what is wrong; what would be right */
+};
+typedef void config_finding_fn(void *arg, const struct config_finding *f);
+
+/* Reports each mistake and returns how many there were (warnings are reported, not counted), or -errno when
+ * the file cannot be read (also reported).  *ret is set only with 0. */
+MUST_USE int
+config_read(const char *path, struct config **ret, config_finding_fn *report, void *arg);
+
+/* The same, each finding as one line of text: "file:line: what is wrong; what would be right". */
 typedef void config_report_fn(void *arg, const char *line);
-int config_load(const char *path, struct config **ret, config_report_fn *report, void *arg);
+MUST_USE int
+config_load(const char *path, struct config **ret, config_report_fn *report, void *arg);
+
 void config_free(struct config *c); /* NULL is fine */
+
+/* The trust block of that name, or NULL. */
+const struct trust_config *config_trust(const struct config *c, const char *name);
 
 #endif

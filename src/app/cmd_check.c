@@ -1,0 +1,224 @@
+#include "app/cmd_check.h"
+
+#include "app/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define DEFAULT_FILE "/etc/postern/postern.conf"
+
+struct check {
+    const char *file;
+    bool json;
+    unsigned mistakes, warnings;
+    json_t *findings; /* with --json */
+};
+
+/* Findings are the report, so they go to standard output. */
+static void on_finding(void *arg, const struct config_finding *f)
+{
+    struct check *ck = arg;
+    ck->mistakes += !f->is_warning;
+    ck->warnings += f->is_warning;
+    if (!ck->json) {
+        printf("%s:%u: %s%s\n", f->file, f->line, f->is_warning ? "warning: " : "", f->text);
+        return;
+    }
+    json_t *entry = json_pack("{s:s, s:i, s:s, s:s}", "file", f->file, "line", (int)f->line,
+                              "severity", f->is_warning ? "warning" : "mistake", "text", f->text);
+    if (entry)
+        (void)json_array_append_new(ck->findings, entry);
+}
+
+static void mistake(struct check *ck, const struct config_place *at, const char *fmt, ...)
+    PRINTF(3, 4);
+
+static void mistake(struct check *ck, const struct config_place *at, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    on_finding(ck, &(struct config_finding){at->file, at->line, false, text});
+}
+
+/* ---- what the files named say: the same loading that `postern serve` does ---- */
+
+static void
+check_listener(struct check *ck, const struct listener_config *ls, const struct config_place *at)
+{
+    if (ls->tls == LISTENER_TLS_NONE)
+        return;
+    struct tls_server_config cfg = {
+        .certificate = ls->certificate,
+        .key = ls->key,
+        .client_certificate = ls->client_certificate,
+        .session_context = ls->name,
+    };
+    struct tls_context *tls = NULL;
+    char why[TLS_WHY_MAX] = "";
+    if (tls_server_context_new(&cfg, &tls, why) < 0)
+        mistake(ck, at, "listener \"%s\": %s", ls->name, why);
+    tls_context_unref(tls);
+}
+
+static void
+check_trust(struct check *ck, const struct trust_config *t, const struct config_place *at)
+{
+    struct cert_trust_config cfg = {
+        .name = t->name,
+        .ca = (const char *const *)t->ca,
+        .n_ca = t->n_ca,
+        .crl = (const char *const *)t->crl,
+        .n_crl = t->n_crl,
+    };
+    struct cert_trust *trust = NULL;
+    char why[CERT_WHY_MAX] = "";
+    if (cert_trust_load(&cfg, &trust, why) < 0)
+        mistake(ck, at, "trust \"%s\": %s", t->name, why);
+    else
+        cert_trust_unref(trust);
+}
+
+static void
+check_route(struct check *ck, const struct route_config *r, const struct config_place *at)
+{
+    if (r->tls == ROUTE_TLS_OFF)
+        return;
+    struct tls_client_config cfg = {
+        .ca = r->ca,
+        .certificate = r->certificate,
+        .key = r->key,
+        .verify = r->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
+    };
+    struct tls_context *tls = NULL;
+    char why[TLS_WHY_MAX] = "";
+    if (tls_client_context_new(&cfg, &tls, why) < 0)
+        mistake(ck, at, "route \"%s\": %s", r->domain, why);
+    tls_context_unref(tls);
+}
+
+static void check_spool(struct check *ck, const struct config *c)
+{
+    CLEANUP(freep) char *copy = xstrdup(c->spool.database);
+    const char *folder = dirname(copy);
+    if (access(folder, F_OK) < 0)
+        mistake(ck, &(struct config_place){c->path, 1},
+                "the folder of the spool, \"%s\", is not there: %s; make it with `install -d -m "
+                "700 -o %s %s`",
+                folder, strerror(errno), c->user ? c->user : "USER", folder);
+}
+
+static void check_files(struct check *ck, const struct config *c)
+{
+    for (size_t i = 0; i < c->n_trusts; i++)
+        check_trust(ck, &c->trusts[i], &c->trust_places[i]);
+    for (size_t i = 0; i < c->n_listeners; i++)
+        check_listener(ck, &c->listeners[i], &c->listener_places[i]);
+    for (size_t i = 0; i < c->relay.n_routes; i++)
+        check_route(ck, &c->relay.routes[i], &c->route_places[i]);
+    check_spool(ck, c);
+}
+
+/* ---- the report ---- */
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_summary(const struct check *ck, size_t listeners, size_t routes)
+{
+    if (ck->mistakes)
+        printf("%s: %u mistake%s\n", ck->file, ck->mistakes, plural(ck->mistakes));
+    else
+        printf("%s: no mistakes; %zu listener%s, %zu route%s\n", ck->file, listeners,
+               plural(listeners), routes, plural(routes));
+}
+
+static int print_json(const struct check *ck, size_t listeners, size_t routes)
+{
+    json_t *out =
+        json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:O}", "file", ck->file, "ok", ck->mistakes == 0,
+                  "mistakes", (int)ck->mistakes, "warnings", (int)ck->warnings, "listeners",
+                  (int)listeners, "routes", (int)routes, "findings", ck->findings);
+    int r = out ? json_dumpf(out, stdout, JSON_INDENT(2)) : -1;
+    json_decref(out);
+    putchar('\n');
+    return r;
+}
+
+static int run_check(struct check *ck)
+{
+    struct config *c = NULL;
+    size_t listeners = 0, routes = 0;
+    int r = config_read(ck->file, &c, on_finding, ck);
+    if (r == 0) {
+        listeners = c->n_listeners;
+        routes = c->relay.n_routes;
+        check_files(ck, c);
+    }
+    config_free(c);
+    if (ck->json && print_json(ck, listeners, routes) < 0)
+        return EX_SOFTWARE;
+    if (!ck->json && r >= 0)
+        print_summary(ck, listeners, routes);
+    return r < 0 ? EX_NOINPUT : ck->mistakes ? EX_CONFIG : EX_OK;
+}
+
+static void print_help(void)
+{
+    puts("usage: postern check [-c FILE] [--json]\n"
+         "\n"
+         "Reads a configuration and the certificates it names, and says every mistake with\n"
+         "file, line and what would be right.  Starts nothing and changes nothing.\n"
+         "\n"
+         "  -c, --config FILE  the configuration (default " DEFAULT_FILE ")\n"
+         "      --json         the report as JSON\n"
+         "      --help\n"
+         "\n"
+         "Exit code: 0 no mistakes, 78 mistakes, 66 the file cannot be read.");
+}
+
+int cmd_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"json",   no_argument,       NULL, 'j'},
+        {"help",   no_argument,       NULL, 'h'},
+        {NULL,     0,                 NULL, 0  },
+    };
+    struct check ck = {.file = DEFAULT_FILE};
+    int opt;
+    while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            ck.file = optarg;
+            break;
+        case 'j':
+            ck.json = true;
+            break;
+        case 'h':
+            print_help();
+            return EX_OK;
+        default:
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s: \"%s\" is one word too many; write %s -c FILE\n", argv[0],
+                argv[optind], argv[0]);
+        return EX_USAGE;
+    }
+    ck.findings = ck.json ? json_array() : NULL;
+    int status = run_check(&ck);
+    json_decref(ck.findings);
+    return status;
+}

@@ -1,0 +1,510 @@
+#include "app/config.h"
+
+#include "app/config_setting.h"
+#include "app/config_value.h"
+#include "app/suggest.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- reports ---- */
+
+void *config_room(struct loader *l, size_t size)
+{
+    void *p = arena_alloc(&l->config->memory, size);
+    l->out_of_memory |= !p;
+    return p;
+}
+
+char *config_keep(struct loader *l, const char *text)
+{
+    static char empty[1];
+    char *copy = arena_strdup(&l->config->memory, str_of(text));
+    l->out_of_memory |= !copy;
+    return copy ? copy : empty;
+}
+
+/* Behind what was found in the same file up to this line; files keep the order they first appear in. */
+static struct held_finding **place_for(struct loader *l, const char *file, unsigned line)
+{
+    struct held_finding **at = &l->held, **end = NULL;
+    for (; *at; at = &(*at)->next) {
+        if (strcmp((*at)->finding.file, file) != 0)
+            continue;
+        if ((*at)->finding.line > line)
+            return at;
+        end = &(*at)->next;
+    }
+    return end ? end : at;
+}
+
+static void
+finding(struct loader *l, const char *file, unsigned line, bool is_warning, const char *text)
+{
+    l->mistakes += !is_warning;
+    if (++l->findings > CONFIG_FINDINGS_MAX)
+        return;
+    struct held_finding *h = config_room(l, sizeof(*h));
+    if (!h)
+        return;
+    h->finding = (struct config_finding){file, line, is_warning, config_keep(l, text)};
+    struct held_finding **at = place_for(l, file, line);
+    h->next = *at;
+    *at = h;
+}
+
+static void tell_findings(struct loader *l)
+{
+    for (const struct held_finding *h = l->held; h; h = h->next)
+        l->report(l->arg, &h->finding);
+    if (l->findings > CONFIG_FINDINGS_MAX)
+        l->report(l->arg, &(struct config_finding){l->config->path, 1, true,
+                                                   "there is more to say; mend these first"});
+}
+
+void config_mistake(struct loader *l, const struct conf_node *at, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    finding(l, at->file, at->line, false, text);
+}
+
+void config_warning(struct loader *l, const struct conf_node *at, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    finding(l, at->file, at->line, true, text);
+}
+
+static void syntax_mistake(void *arg, const char *file, unsigned line, const char *text)
+{
+    finding(arg, file, line, false, text);
+}
+
+/* ---- the settings of each block, in the order of postern.conf(5) ---- */
+
+/* Words are stored as the unsigned that gcc and clang make of these enums. */
+_Static_assert(sizeof(enum listener_tls) == sizeof(unsigned), "an enum is stored as unsigned");
+
+#define DAY_MS 86400000ull
+#define FIELD(type, member) .field = offsetof(struct type, member)
+#define LIST(type, member)                                                                         \
+    .field = offsetof(struct type, member), .count = offsetof(struct type, n_##member)
+#define WORDS(...)                                                                                 \
+    .words = (const struct word[])                                                                 \
+    {                                                                                              \
+        __VA_ARGS__,                                                                               \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+#define RANGE(from, to) .min = (from), .max = (to)
+
+/* clang-format off */
+static const struct setting global_settings[] = {
+    {"hostname",  setting_domain, FIELD(config, hostname)},
+    {"user",      setting_text,   FIELD(config, user)},
+    {"group",     setting_text,   FIELD(config, group)},
+    {"workers",   setting_count,  FIELD(config, workers), RANGE(1, 256)},
+    {"log-level", setting_word,   FIELD(config, log_level),
+        WORDS({"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
+              {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG})},
+    {0},
+};
+static const struct setting trust_settings[] = {
+    {"ca",  setting_files, LIST(trust_config, ca)},
+    {"crl", setting_files, LIST(trust_config, crl)},
+    {0},
+};
+static const struct setting identity_settings[] = {
+    {"source", setting_word,  FIELD(identity_config, source),
+        WORDS({"san-email", CERT_SOURCE_SAN_EMAIL}, {"san-dns", CERT_SOURCE_SAN_DNS},
+              {"fingerprint", CERT_SOURCE_FINGERPRINT})},
+    {"trust",  setting_names, LIST(identity_config, trust)},
+    {0},
+};
+static const struct setting listener_settings[] = {
+    {"address",            setting_addresses,    LIST(listener_config, addresses)},
+    {"role",               setting_word,         FIELD(listener_config, role),
+        WORDS({"submission", ROLE_SUBMISSION}, {"relay", ROLE_RELAY})},
+    {"tls",                setting_word,         FIELD(listener_config, tls),
+        WORDS({"starttls", LISTENER_TLS_STARTTLS}, {"implicit", LISTENER_TLS_IMPLICIT}, {"none", LISTENER_TLS_NONE})},
+    {"require-tls",        setting_yes_no,       FIELD(listener_config, require_tls)},
+    {"certificate",        setting_file,         FIELD(listener_config, certificate)},
+    {"key",                setting_file,         FIELD(listener_config, key)},
+    {"client-certificate", setting_word,         FIELD(listener_config, client_certificate),
+        WORDS({"off", TLS_CLIENT_CERT_OFF}, {"request", TLS_CLIENT_CERT_REQUEST}, {"require", TLS_CLIENT_CERT_REQUIRE})},
+    {"certificate-auth",   setting_word,         FIELD(listener_config, cert_auth),
+        WORDS({"off", CERT_AUTH_OFF}, {"explicit", CERT_AUTH_EXPLICIT}, {"implicit", CERT_AUTH_IMPLICIT})},
+    {"trust",              setting_names,        LIST(listener_config, trust)},
+    {"sender",             setting_word,         FIELD(listener_config, sender),
+        WORDS({"own", SENDER_OWN}, {"any", SENDER_ANY})},
+    {"peers",              setting_fingerprints, LIST(listener_config, peers)},
+    {"message-size",       setting_size,         FIELD(listener_config, message_size_max), .min = 1024},
+    {"recipients",         setting_count,        FIELD(listener_config, recipients_max), RANGE(1, 100000)},
+    {"errors",             setting_count,        FIELD(listener_config, errors_max), RANGE(0, 100000)},
+    {"connections",        setting_count,        FIELD(listener_config, connections_max), RANGE(1, 1000000)},
+    {"timeout",            setting_duration,     FIELD(listener_config, timeout_ms), RANGE(1000, DAY_MS)},
+    {0},
+};
+static const struct setting spool_settings[] = {
+    {"database", setting_database, FIELD(config, spool.database)},
+    {"min-free", setting_size,     FIELD(config, spool.min_free_bytes)},
+    {"max-size", setting_size,     FIELD(config, spool.max_bytes)},
+    {0},
+};
+static const struct setting route_settings[] = {
+    {"smtp",        setting_text,   FIELD(route_draft, smtp)},
+    {"lmtp",        setting_text,   FIELD(route_draft, lmtp)},
+    {"maildir",     setting_path,   FIELD(route_draft, maildir)},
+    {"discard",     setting_yes_no, FIELD(route_draft, discard)},
+    {"tls",         setting_word,   FIELD(route_draft, tls),
+        WORDS({"off", TLS_WORD_OFF}, {"opportunistic", TLS_WORD_OPPORTUNISTIC}, {"require", TLS_WORD_REQUIRE},
+              {"verify", TLS_WORD_VERIFY}, {"implicit", TLS_WORD_IMPLICIT})},
+    {"tls-name",    setting_domain, FIELD(route_draft, tls_name)},
+    {"ca",          setting_file,   FIELD(route_draft, ca)},
+    {"certificate", setting_file,   FIELD(route_draft, certificate)},
+    {"key",         setting_file,   FIELD(route_draft, key)},
+    {"login",       setting_word,   FIELD(route_draft, login),
+        WORDS({"none", ROUTE_LOGIN_NONE}, {"auto", ROUTE_LOGIN_AUTO}, {"external", ROUTE_LOGIN_EXTERNAL},
+              {"implicit", ROUTE_LOGIN_IMPLICIT})},
+    {"connections", setting_count,  FIELD(route_draft, connections_max), RANGE(1, 1000)},
+    {0},
+};
+static const struct setting delivery_settings[] = {
+    {"retry-min",     setting_duration, FIELD(config, relay.retry_min_ms), RANGE(1000, DAY_MS)},
+    {"retry-max",     setting_duration, FIELD(config, relay.retry_max_ms), RANGE(1000, 7 * DAY_MS)},
+    {"expire",        setting_duration, FIELD(config, relay.expire_ms), RANGE(1000, 60 * DAY_MS)},
+    {"delay-warning", setting_duration, FIELD(config, relay.delay_warning_ms), RANGE(0, 60 * DAY_MS)},
+    {"concurrency",   setting_count,    FIELD(config, relay.deliveries_max), RANGE(1, 10000)},
+    {"postmaster",    setting_text,     FIELD(config, relay.postmaster)},
+    {0},
+};
+static const struct setting message_settings[] = {
+    {"add-date",       setting_yes_no, FIELD(config, message.add_date)},
+    {"add-message-id", setting_yes_no, FIELD(config, message.add_message_id)},
+    {"remove-bcc",     setting_yes_no, FIELD(config, message.remove_bcc)},
+    {"hops",           setting_count,  FIELD(config, message.hops_max), RANGE(10, 1000)},
+    {0},
+};
+/* clang-format on */
+
+/* ---- one block ---- */
+
+static char *name_of(struct loader *l, const struct conf_node *block)
+{
+    return config_keep(l, block->title ? block->title : "");
+}
+
+static void load_trust(struct loader *l, const struct conf_node *b, size_t i)
+{
+    struct trust_config *t = &l->config->trusts[i];
+    *t = (struct trust_config){.name = name_of(l, b)};
+    l->config->trust_places[i] = (struct config_place){b->file, b->line};
+    setting_read_all(l, b, trust_settings, t);
+    rules_trust(l, b, t);
+}
+
+static void load_identity(struct loader *l, const struct conf_node *b, size_t i)
+{
+    struct identity_config *id = &l->config->identities[i];
+    *id = (struct identity_config){.name = name_of(l, b)};
+    setting_read_all(l, b, identity_settings, id);
+    rules_identity(l, b, id);
+}
+
+static void load_listener(struct loader *l, const struct conf_node *b, size_t i)
+{
+    struct listener_config *ls = &l->config->listeners[i];
+    *ls = (struct listener_config){
+        .name = name_of(l, b),
+        .tls = LISTENER_TLS_STARTTLS,
+        .message_size_max = 50ull << 20,
+        .recipients_max = 1000,
+        .errors_max = 20,
+        .connections_max = 10000,
+        .timeout_ms = 300000,
+        .line = b->line,
+    };
+    l->config->listener_places[i] = (struct config_place){b->file, b->line};
+    setting_read_all(l, b, listener_settings, ls);
+    rules_listener(l, b, ls);
+}
+
+static void load_route(struct loader *l, const struct conf_node *b, size_t i)
+{
+    struct route_config *routes = NULL;
+    memcpy(&routes, &l->config->relay.routes,
+           sizeof(routes)); /* ours until config_load() returns: const only for the relay */
+    struct route_draft draft = {0};
+    l->config->route_places[i] = (struct config_place){b->file, b->line};
+    setting_read_all(l, b, route_settings, &draft);
+    rules_route(l, b, &draft, &routes[i]);
+}
+
+static void load_spool(struct loader *l, const struct conf_node *b, size_t i)
+{
+    (void)i;
+    setting_read_all(l, b, spool_settings, l->config);
+}
+
+static void load_delivery(struct loader *l, const struct conf_node *b, size_t i)
+{
+    (void)i;
+    setting_read_all(l, b, delivery_settings, l->config);
+}
+
+static void load_message(struct loader *l, const struct conf_node *b, size_t i)
+{
+    (void)i;
+    setting_read_all(l, b, message_settings, l->config);
+}
+
+/* ---- the whole ---- */
+
+struct block_kind {
+    const char *name;
+    const char
+        *title; /* what the title says, for messages; NULL: a block without one, written once */
+    void (*load)(struct loader *l, const struct conf_node *b, size_t i);
+};
+
+static const struct block_kind block_kinds[] = {
+    {"trust",    "NAME",   load_trust   },
+    {"identity", "NAME",   load_identity},
+    {"listener", "NAME",   load_listener},
+    {"spool",    NULL,     load_spool   },
+    {"route",    "DOMAIN", load_route   },
+    {"delivery", NULL,     load_delivery},
+    {"message",  NULL,     load_message },
+};
+
+static const struct block_kind *find_kind(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(block_kinds); i++) {
+        if (strcmp(block_kinds[i].name, name) == 0)
+            return &block_kinds[i];
+    }
+    return NULL;
+}
+
+static void unknown_block(struct loader *l, const struct conf_node *n)
+{
+    const char *names[ARRAY_LEN(block_kinds)];
+    for (size_t i = 0; i < ARRAY_LEN(block_kinds); i++)
+        names[i] = block_kinds[i].name;
+    const char *near = suggest(n->name, names, ARRAY_LEN(names));
+    if (setting_find(global_settings, n->name))
+        config_mistake(l, n, "\"%s\" is a setting, not a block; write %s = VALUE", n->name,
+                       n->name);
+    else if (near)
+        config_mistake(l, n, "unknown block \"%s\"; did you mean \"%s\"?", n->name, near);
+    else
+        config_mistake(l, n,
+                       "unknown block \"%s\"; there are trust, identity, listener, spool, route, "
+                       "delivery and message",
+                       n->name);
+}
+
+/* Names go into logs and messages, so they are words. */
+static bool is_name(const char *s)
+{
+    size_t len = strlen(s);
+    return len > 0 && len <= CONFIG_NAME_MAX &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+}
+
+static void check_title(struct loader *l, const struct conf_node *n, const struct block_kind *kind)
+{
+    if (kind->title && !n->title)
+        config_mistake(l, n, "this \"%s\" has no name; write %s %s { ... }", n->name, n->name,
+                       kind->title);
+    else if (!kind->title && n->title)
+        config_mistake(l, n, "\"%s\" takes no name; write %s { ... }", n->name, n->name);
+    else if (kind->title && kind->load != load_route && !is_name(n->title))
+        config_mistake(
+            l, n,
+            "\"%s\" is no name for \"%s\"; use at most %d letters, digits, \"-\", \"_\" and \".\"",
+            n->title, n->name, CONFIG_NAME_MAX);
+    for (const struct conf_node *b = l->root->items; b != n; b = b->next) {
+        if (!b->is_block || strcmp(b->name, n->name) != 0)
+            continue;
+        if (!kind->title)
+            config_mistake(l, n,
+                           "\"%s\" is written twice, first on line %u; put both into one block",
+                           n->name, b->line);
+        else if (n->title && b->title && strcasecmp(b->title, n->title) == 0)
+            config_mistake(l, n, "\"%s %s\" is written twice, first on line %u; keep one", n->name,
+                           n->title, b->line);
+        else
+            continue;
+        return;
+    }
+}
+
+static size_t count_blocks(const struct conf_node *root, const char *name)
+{
+    size_t count = 0;
+    for (const struct conf_node *n = root->items; n; n = n->next)
+        count += n->is_block && strcmp(n->name, name) == 0;
+    return count;
+}
+
+/* Room for every block, and for the identity rule that stands when none is written. */
+static bool make_room(struct loader *l)
+{
+    struct config *c = l->config;
+    c->n_trusts = count_blocks(l->root, "trust");
+    c->n_identities = count_blocks(l->root, "identity");
+    c->n_listeners = count_blocks(l->root, "listener");
+    c->relay.n_routes = count_blocks(l->root, "route");
+    c->trusts = config_room(l, (c->n_trusts + 1) * sizeof(*c->trusts));
+    c->identities = config_room(l, (c->n_identities + 1) * sizeof(*c->identities));
+    c->listeners = config_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
+    c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
+    c->trust_places = config_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
+    c->listener_places = config_room(l, (c->n_listeners + 1) * sizeof(*c->listener_places));
+    c->route_places = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->route_places));
+    return !l->out_of_memory;
+}
+
+static void load_items(struct loader *l)
+{
+    size_t seen[ARRAY_LEN(block_kinds)] = {0};
+    for (const struct conf_node *n = l->root->items; n; n = n->next) {
+        const struct block_kind *kind = find_kind(n->name);
+        if (!n->is_block && kind) {
+            config_mistake(l, n, "\"%s\" is a block; write %s %s%s{ ... }", n->name, n->name,
+                           kind->title ? kind->title : "", kind->title ? " " : "");
+        } else if (!n->is_block) {
+            setting_read(l, l->root, n, global_settings, l->config);
+        } else if (!kind) {
+            unknown_block(l, n);
+        } else {
+            check_title(l, n, kind);
+            kind->load(l, n, seen[kind - block_kinds]++);
+        }
+    }
+}
+
+/* The machine's fully qualified name as the resolver knows it; its bare name when it knows none. */
+static char *machine_name(struct loader *l)
+{
+    char name[256] = "localhost";
+    if (gethostname(name, sizeof(name) - 1) < 0)
+        return config_keep(l, "localhost");
+    struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    const char *best = name;
+    if (!strchr(name, '.') && getaddrinfo(name, NULL, &hints, &found) == 0 && found->ai_canonname &&
+        value_is_domain(found->ai_canonname))
+        best = found->ai_canonname;
+    char *copy = config_keep(l, best);
+    if (found)
+        freeaddrinfo(found);
+    return copy;
+}
+
+static unsigned processors(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
+}
+
+static void fill_defaults(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!c->hostname)
+        c->hostname = machine_name(l);
+    c->relay.hostname = c->hostname;
+    if (c->workers == 0)
+        c->workers = processors();
+    if (!c->user && geteuid() == 0 && getpwnam("postern"))
+        c->user = config_keep(l, "postern");
+    if (c->n_identities == 0) {
+        c->n_identities = 1;
+        c->identities[0] = (struct identity_config){.name = config_keep(l, "san-email"),
+                                                    .source = CERT_SOURCE_SAN_EMAIL};
+    }
+}
+
+static struct config *new_config(void)
+{
+    struct config *c = xcalloc(1, sizeof(*c));
+    arena_init(&c->memory, CONFIG_MEMORY_MAX);
+    c->log_level = LOG_LEVEL_INFO;
+    c->spool.database = "/var/lib/postern/spool.db";
+    c->message = (struct message_config){
+        .add_date = true, .add_message_id = true, .remove_bcc = true, .hops_max = 100};
+    return c;
+}
+
+int config_read(const char *path, struct config **ret, config_finding_fn *report, void *arg)
+{
+    struct config *c = new_config();
+    struct loader l = {.config = c, .report = report, .arg = arg};
+    int error = 0;
+    c->path = config_keep(&l, path);
+    l.root = conf_read(path, &c->memory, syntax_mistake, &l, &error);
+    if (l.root && make_room(&l)) {
+        load_items(&l);
+        fill_defaults(&l);
+        rules_whole(&l);
+    }
+    tell_findings(&l);
+    if (l.out_of_memory)
+        error = -ENOMEM;
+    if (error < 0 || l.mistakes > 0) {
+        config_free(c);
+        return error < 0 ? error : (int)l.mistakes;
+    }
+    *ret = c;
+    return 0;
+}
+
+struct line_report {
+    config_report_fn *report;
+    void *arg;
+};
+
+static void report_line(void *arg, const struct config_finding *f)
+{
+    struct line_report *to = arg;
+    char line[1024];
+    (void)snprintf(line, sizeof(line), "%s:%u: %s%s", f->file, f->line,
+                   f->is_warning ? "warning: " : "", f->text);
+    to->report(to->arg, line);
+}
+
+int config_load(const char *path, struct config **ret, config_report_fn *report, void *arg)
+{
+    struct line_report to = {report, arg};
+    return config_read(path, ret, report_line, &to);
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    arena_done(&c->memory);
+    free(c);
+}
+
+const struct trust_config *config_trust(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_trusts; i++) {
+        if (strcmp(c->trusts[i].name, name) == 0)
+            return &c->trusts[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,466 @@
+#include "app/config_internal.h"
+
+#include "app/config_value.h"
+#include "app/suggest.h"
+
+#include <ctype.h>
+#include <grp.h>
+#include <pwd.h>
+
+static bool is_written(const struct conf_node *block, const char *name)
+{
+    return conf_find(block, name) != NULL;
+}
+
+/* The item to blame: the setting if it is written, else the block. */
+static const struct conf_node *place_of(const struct conf_node *block, const char *name)
+{
+    const struct conf_node *n = conf_find(block, name);
+    return n ? n : block;
+}
+
+static bool trust_exists(struct loader *l, const char *name)
+{
+    for (const struct conf_node *n = l->root->items; n; n = n->next) {
+        if (n->is_block && strcmp(n->name, "trust") == 0 && n->title && strcmp(n->title, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *trust_near(struct loader *l, const char *name)
+{
+    const char *names[64];
+    size_t count = 0;
+    for (const struct conf_node *n = l->root->items; n && count < ARRAY_LEN(names); n = n->next) {
+        if (n->is_block && strcmp(n->name, "trust") == 0 && n->title)
+            names[count++] = n->title;
+    }
+    return suggest(name, names, count);
+}
+
+static void check_trust_names(struct loader *l,
+                              const struct conf_node *block,
+                              char *const *names,
+                              size_t n_names)
+{
+    const struct conf_node *at = place_of(block, "trust");
+    for (size_t i = 0; i < n_names; i++) {
+        if (trust_exists(l, names[i]))
+            continue;
+        const char *near = trust_near(l, names[i]);
+        if (near)
+            config_mistake(l, at, "there is no trust \"%s\"; did you mean \"%s\"?", names[i], near);
+        else
+            config_mistake(l, at, "there is no trust \"%s\"; write trust %s { ca = {\"FILE\"} }",
+                           names[i], names[i]);
+    }
+}
+
+void rules_trust(struct loader *l, const struct conf_node *block, struct trust_config *t)
+{
+    const struct conf_node *ca = conf_find(block, "ca");
+    if (!ca || (ca->is_list && !ca->values))
+        config_mistake(
+            l, block,
+            "trust \"%s\" names no CA, so nobody is trusted; write ca = {\"/path/ca.pem\"}",
+            t->name);
+}
+
+void rules_identity(struct loader *l, const struct conf_node *block, struct identity_config *id)
+{
+    if (!is_written(block, "source"))
+        config_mistake(l, block, "identity \"%s\" has no source; write source = san-email",
+                       id->name);
+    check_trust_names(l, block, id->trust, id->n_trust);
+}
+
+/* ---- listeners ---- */
+
+static void listener_server_certificate(struct loader *l,
+                                        const struct conf_node *b,
+                                        const struct listener_config *ls)
+{
+    bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
+    if (ls->tls == LISTENER_TLS_NONE) {
+        if (certificate || key)
+            config_warning(l, place_of(b, certificate ? "certificate" : "key"),
+                           "unused: this listener has tls = none");
+        return;
+    }
+    const char *mode = ls->tls == LISTENER_TLS_STARTTLS ? "starttls" : "implicit";
+    if (!certificate && !key)
+        config_mistake(l, b,
+                       "listener \"%s\" has tls = %s and no certificate; write certificate = "
+                       "\"FILE\" and key = \"FILE\"",
+                       ls->name, mode);
+    else if (!key)
+        config_mistake(l, place_of(b, "certificate"),
+                       "there is a certificate without its key; write key = \"FILE\" (it may be "
+                       "the same file)");
+    else if (!certificate)
+        config_mistake(l, place_of(b, "key"),
+                       "there is a key without its certificate; write certificate = \"FILE\" (it "
+                       "may be the same file)");
+}
+
+/* What the listener asks of a client's certificate, and what it does with it. */
+static void listener_client_defaults(const struct conf_node *b, struct listener_config *ls)
+{
+    bool tls = ls->tls != LISTENER_TLS_NONE;
+    if (!is_written(b, "client-certificate"))
+        ls->client_certificate =
+            tls && (ls->n_trust || ls->n_peers) ? TLS_CLIENT_CERT_REQUEST : TLS_CLIENT_CERT_OFF;
+    if (!is_written(b, "certificate-auth"))
+        ls->cert_auth = ls->role == ROLE_SUBMISSION && ls->n_trust &&
+                                ls->client_certificate != TLS_CLIENT_CERT_OFF
+                            ? CERT_AUTH_IMPLICIT
+                            : CERT_AUTH_OFF;
+    if (!is_written(b, "require-tls"))
+        ls->require_tls = tls && ls->role == ROLE_SUBMISSION;
+}
+
+static void
+listener_without_tls(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    if (ls->client_certificate != TLS_CLIENT_CERT_OFF)
+        config_mistake(l, place_of(b, "client-certificate"),
+                       "a certificate comes with TLS, and this listener has tls = none; write tls "
+                       "= starttls or client-certificate = off");
+    else if (ls->cert_auth != CERT_AUTH_OFF)
+        config_mistake(l, place_of(b, "certificate-auth"),
+                       "a certificate comes with TLS, and this listener has tls = none; write tls "
+                       "= starttls or certificate-auth = off");
+    else if (ls->n_trust)
+        config_mistake(l, place_of(b, "trust"),
+                       "a certificate comes with TLS, and this listener has tls = none; write tls "
+                       "= starttls or leave trust out");
+    if (ls->require_tls)
+        config_mistake(l, place_of(b, "require-tls"),
+                       "require-tls = yes with tls = none shuts everybody out; write tls = "
+                       "starttls or require-tls = no");
+}
+
+static void listener_client_certificates(struct loader *l,
+                                         const struct conf_node *b,
+                                         const struct listener_config *ls)
+{
+    bool asked = ls->client_certificate != TLS_CLIENT_CERT_OFF;
+    if (asked && !ls->n_trust && !ls->n_peers && !is_written(b, "trust") && !is_written(b, "peers"))
+        config_mistake(l, place_of(b, "client-certificate"),
+                       "certificates are asked for and nobody's count; write trust = {NAME} or "
+                       "client-certificate = off");
+    if (ls->cert_auth != CERT_AUTH_OFF && !asked)
+        config_mistake(
+            l, place_of(b, "certificate-auth"),
+            "certificate-auth = %s needs certificates; write %s or certificate-auth = off",
+            ls->cert_auth == CERT_AUTH_EXPLICIT ? "explicit" : "implicit",
+            is_written(b, "client-certificate") ? "client-certificate = request"
+                                                : "trust = {NAME}");
+    else if (ls->cert_auth != CERT_AUTH_OFF && !ls->n_trust && !is_written(b, "trust") &&
+             ls->n_peers)
+        config_mistake(l, place_of(b, "certificate-auth"),
+                       "peers relay without logging in; who logs in needs trust = {NAME}, or write "
+                       "certificate-auth = off");
+    if (!asked && ls->n_trust)
+        config_warning(l, place_of(b, "trust"),
+                       "unused: client-certificate = off asks nobody for a certificate");
+    else if (ls->n_trust && ls->role == ROLE_RELAY && !is_written(b, "certificate-auth"))
+        config_warning(l, place_of(b, "trust"),
+                       "unused: on a relay listener nobody logs in unless it says certificate-auth "
+                       "= explicit or implicit");
+}
+
+static void
+listener_role_rules(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    const struct conf_node *peers = conf_find(b, "peers");
+    if (peers && ls->role != ROLE_RELAY)
+        config_mistake(l, peers,
+                       "peers relay without logging in, which a submission listener never allows; "
+                       "write role = relay or trust = {NAME}");
+    else if (peers && ls->client_certificate == TLS_CLIENT_CERT_OFF)
+        config_mistake(l, peers,
+                       "peers are known by their certificates, and none is asked for; write "
+                       "client-certificate = request with TLS");
+    if (ls->role == ROLE_SUBMISSION && ls->cert_auth == CERT_AUTH_OFF &&
+        ls->client_certificate == TLS_CLIENT_CERT_OFF)
+        config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME}",
+                       ls->name);
+    if (ls->recipients_max < 100)
+        config_warning(l, place_of(b, "recipients"),
+                       "RFC 5321 4.5.3.1.8 asks for at least 100 recipients a message");
+}
+
+void rules_listener(struct loader *l, const struct conf_node *b, struct listener_config *ls)
+{
+    const struct conf_node *address = conf_find(b, "address");
+    if (!address || (address->is_list && !address->values))
+        config_mistake(l, b, "listener \"%s\" has no address; write address = \"*:587\"", ls->name);
+    check_trust_names(l, b, ls->trust, ls->n_trust);
+    listener_client_defaults(b, ls);
+    listener_server_certificate(l, b, ls);
+    if (ls->tls == LISTENER_TLS_NONE)
+        listener_without_tls(l, b, ls);
+    else
+        listener_client_certificates(l, b, ls);
+    listener_role_rules(l, b, ls);
+}
+
+/* ---- routes ---- */
+
+static void route_domain(struct loader *l, const struct conf_node *b, struct route_config *r)
+{
+    char *domain = config_keep(l, b->title ? b->title : "");
+    for (char *p = domain; *p; p++)
+        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
+    r->domain = domain;
+    if (b->title && !value_is_domain(domain))
+        config_mistake(l, b,
+                       "\"%s\" is no domain; write route example.org { ... } (an international "
+                       "name in its xn-- form) or route default { ... }",
+                       b->title);
+}
+
+static void route_kind(struct loader *l,
+                       const struct conf_node *b,
+                       const struct route_draft *d,
+                       struct route_config *r)
+{
+    static const char *const kinds[] = {[ROUTE_SMTP] = "smtp",
+                                        [ROUTE_LMTP] = "lmtp",
+                                        [ROUTE_MAILDIR] = "maildir",
+                                        [ROUTE_DISCARD] = "discard"};
+    const struct conf_node *first = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        const struct conf_node *n = conf_find(b, kinds[i]);
+        if (!n || (i == ROUTE_DISCARD && !d->discard))
+            continue;
+        if (first)
+            config_mistake(l, n, "a route goes one way, and this one has both %s and %s; keep one",
+                           first->name, n->name);
+        else
+            r->kind = (enum route_kind)i;
+        first = first ? first : n;
+    }
+    if (!first)
+        config_mistake(l, b,
+                       "route \"%s\" leads nowhere; write smtp = \"HOST:PORT\", lmtp = "
+                       "\"/path/socket\", maildir = \"/path/%%u\" or discard = yes",
+                       r->domain);
+}
+
+static void route_next_hop(struct loader *l,
+                           const struct conf_node *b,
+                           const struct route_draft *d,
+                           struct route_config *r)
+{
+    const char *text = r->kind == ROUTE_SMTP ? d->smtp : d->lmtp;
+    const char *port = r->kind == ROUTE_LMTP ? "24" : d->tls == TLS_WORD_IMPLICIT ? "465" : "25";
+    if (!text)
+        return;
+    const struct conf_node *n = place_of(b, r->kind == ROUTE_SMTP ? "smtp" : "lmtp");
+    if (r->kind == ROUTE_LMTP && text[0] == '/')
+        r->path = text;
+    else if (value_host_port(text, port, &l->config->memory, &r->host, &r->port) < 0)
+        config_mistake(
+            l, n,
+            "\"%s\" is no next hop; write %s = \"mail.example.net:%s\" or \"[2001:db8::1]:%s\"%s",
+            text, n->name, port, port, r->kind == ROUTE_LMTP ? ", or \"/path/socket\"" : "");
+}
+
+/* Only names of the recipient's address may vary, so that a path never leaves the folder that was meant. */
+static void route_maildir(struct loader *l,
+                          const struct conf_node *b,
+                          const struct route_draft *d,
+                          struct route_config *r)
+{
+    r->path = d->maildir;
+    for (const char *p = d->maildir; (p = strchr(p, '%')) != NULL; p += 2) {
+        if (strchr("ud%", p[1]) && p[1])
+            continue;
+        config_mistake(l, place_of(b, "maildir"),
+                       "\"%%\" stands for nothing here; write %%u for the local part, %%d for the "
+                       "domain, %%%% for a percent sign");
+        return;
+    }
+}
+
+/* Whoever shows a certificate or logs in wants to know to whom, so the default then is to verify. */
+static void route_tls(const struct route_draft *d, struct route_config *r)
+{
+    static const enum route_tls modes[] = {
+        [TLS_WORD_OFF] = ROUTE_TLS_OFF,         [TLS_WORD_OPPORTUNISTIC] = ROUTE_TLS_OPPORTUNISTIC,
+        [TLS_WORD_REQUIRE] = ROUTE_TLS_REQUIRE, [TLS_WORD_VERIFY] = ROUTE_TLS_VERIFY,
+        [TLS_WORD_IMPLICIT] = ROUTE_TLS_VERIFY,
+    };
+    bool has_secret = d->certificate || d->login != ROUTE_LOGIN_NONE;
+    bool no_tls =
+        r->kind == ROUTE_MAILDIR || r->kind == ROUTE_DISCARD || (r->kind == ROUTE_LMTP && r->path);
+    if (d->tls != TLS_WORD_UNSET)
+        r->tls = modes[d->tls];
+    else
+        r->tls = no_tls ? ROUTE_TLS_OFF : has_secret ? ROUTE_TLS_VERIFY : ROUTE_TLS_OPPORTUNISTIC;
+    r->tls_implicit = d->tls == TLS_WORD_IMPLICIT;
+    r->tls_name = d->tls_name;
+    r->ca = d->ca;
+    r->certificate = d->certificate;
+    r->key = d->key;
+    r->login = d->login;
+}
+
+static void
+route_without_network(struct loader *l, const struct conf_node *b, const struct route_config *r)
+{
+    static const char *const names[] = {"tls", "tls-name", "ca",         "certificate",
+                                        "key", "login",    "connections"};
+    bool is_socket = r->kind == ROUTE_LMTP && r->path;
+    if (r->kind != ROUTE_MAILDIR && r->kind != ROUTE_DISCARD && !is_socket)
+        return;
+    size_t count = is_socket ? ARRAY_LEN(names) - 1 : ARRAY_LEN(names);
+    for (size_t i = 0; i < count; i++) {
+        const struct conf_node *n = conf_find(b, names[i]);
+        if (n)
+            config_mistake(l, n, "\"%s\" has no meaning for a %s; leave it out", names[i],
+                           is_socket ? "UNIX socket" : "route without a next hop");
+    }
+}
+
+static void route_credentials(struct loader *l,
+                              const struct conf_node *b,
+                              const struct route_draft *d,
+                              const struct route_config *r)
+{
+    bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
+    if (certificate != key)
+        config_mistake(
+            l, place_of(b, certificate ? "certificate" : "key"),
+            "certificate and key go together; write the other one too (it may be the same file)");
+    if (d->login != ROUTE_LOGIN_NONE && !certificate && !key)
+        config_mistake(
+            l, place_of(b, "login"),
+            "login needs something to show; write certificate = \"FILE\" and key = \"FILE\"");
+    if (d->login != ROUTE_LOGIN_NONE && r->kind == ROUTE_LMTP)
+        config_mistake(l, place_of(b, "login"), "there is no login with LMTP; leave it out");
+    if (r->tls == ROUTE_TLS_OFF && (certificate || key))
+        config_mistake(l, place_of(b, "tls"), "a certificate needs TLS; write tls = verify");
+    if ((r->tls == ROUTE_TLS_OFF || r->tls == ROUTE_TLS_REQUIRE ||
+         r->tls == ROUTE_TLS_OPPORTUNISTIC) &&
+        is_written(b, "ca"))
+        config_warning(l, place_of(b, "ca"),
+                       "unused: only tls = verify and tls = implicit look at who the next hop is");
+    if (d->login != ROUTE_LOGIN_NONE && r->tls != ROUTE_TLS_OFF && r->tls != ROUTE_TLS_VERIFY)
+        config_warning(
+            l, place_of(b, "tls"),
+            "this logs in at a next hop whose name was not verified; write tls = verify");
+}
+
+void rules_route(struct loader *l,
+                 const struct conf_node *b,
+                 struct route_draft *d,
+                 struct route_config *r)
+{
+    route_domain(l, b, r);
+    route_kind(l, b, d, r);
+    if (r->kind == ROUTE_SMTP || r->kind == ROUTE_LMTP)
+        route_next_hop(l, b, d, r);
+    else if (r->kind == ROUTE_MAILDIR && d->maildir)
+        route_maildir(l, b, d, r);
+    route_tls(d, r);
+    r->connections_max = d->connections_max;
+    route_without_network(l, b, r);
+    if (r->kind == ROUTE_SMTP || (r->kind == ROUTE_LMTP && !r->path))
+        route_credentials(l, b, d, r);
+}
+
+/* ---- the whole ---- */
+
+/* Addresses may stand in a list, so each is compared with every one before it. */
+static void check_collisions(struct loader *l, size_t i, size_t j)
+{
+    const struct config *c = l->config;
+    const struct listener_config *ls = &c->listeners[i];
+    struct endpoint mine, other;
+    if (value_endpoint(ls->addresses[j], &mine) < 0)
+        return;
+    for (size_t k = 0; k <= i; k++) {
+        const struct listener_config *before = &c->listeners[k];
+        for (size_t m = 0; m < (k == i ? j : before->n_addresses); m++) {
+            if (value_endpoint(before->addresses[m], &other) < 0 ||
+                !endpoint_collides(&mine, &other))
+                continue;
+            const struct conf_node at = {.file = c->listener_places[i].file, .line = ls->line};
+            config_mistake(l, &at,
+                           "listener \"%s\" wants %s, which listener \"%s\" of line %u has as %s; "
+                           "give each its own",
+                           ls->name, ls->addresses[j], before->name, before->line,
+                           before->addresses[m]);
+            return;
+        }
+    }
+}
+
+static void check_account(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (c->user && !getpwnam(c->user))
+        config_mistake(
+            l, place_of(l->root, "user"),
+            "there is no user \"%s\" on this machine; make one with `adduser --system --group %s`",
+            c->user, c->user);
+    if (c->group && !getgrnam(c->group))
+        config_mistake(
+            l, place_of(l->root, "group"),
+            "there is no group \"%s\" on this machine; make one with `addgroup --system %s`",
+            c->group, c->group);
+    if (c->group && !c->user)
+        config_mistake(l, place_of(l->root, "group"), "a group without a user; write user = NAME");
+}
+
+static void check_delivery(struct loader *l)
+{
+    const struct relay_config *rc = &l->config->relay;
+    const struct conf_node *b = conf_find(l->root, "delivery");
+    if (!b)
+        return;
+    int64_t retry_min = rc->retry_min_ms ? rc->retry_min_ms : 300000;
+    int64_t retry_max = rc->retry_max_ms ? rc->retry_max_ms : 4 * 3600000;
+    int64_t expire = rc->expire_ms ? rc->expire_ms : 5 * 86400000ll;
+    if (retry_min > retry_max)
+        config_mistake(l, place_of(b, is_written(b, "retry-max") ? "retry-max" : "retry-min"),
+                       "retry-min is above retry-max (5m and 4h unless written)");
+    if (retry_min > expire)
+        config_mistake(
+            l, place_of(b, is_written(b, "expire") ? "expire" : "retry-min"),
+            "mail would expire before it is tried again; expire must be above retry-min");
+    if (rc->postmaster && !strchr(rc->postmaster, '@'))
+        config_mistake(l, place_of(b, "postmaster"),
+                       "\"%s\" is no mail address; write postmaster = \"postmaster@example.org\"",
+                       rc->postmaster);
+}
+
+void rules_whole(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (c->n_listeners == 0)
+        config_mistake(
+            l, l->root,
+            "there is no listener; write listener submission { address = \"*:587\" ... }");
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        for (size_t j = 0; j < c->listeners[i].n_addresses; j++)
+            check_collisions(l, i, j);
+    }
+    check_account(l);
+    check_delivery(l);
+    bool has_default = false;
+    for (size_t i = 0; i < c->relay.n_routes; i++)
+        has_default |= strcmp(c->relay.routes[i].domain, "default") == 0;
+    if (c->relay.n_routes == 0)
+        config_mistake(l, l->root,
+                       "there is no route, so no recipient can be accepted; write route default { "
+                       "smtp = \"HOST:PORT\" }");
+    else if (!has_default)
+        config_warning(
+            l, l->root,
+            "there is no route default: recipients in domains without a route are refused");
+}

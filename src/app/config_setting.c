@@ -1,0 +1,364 @@
+#include "app/config_setting.h"
+
+#include "app/config_value.h"
+#include "app/suggest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static void store(void *block, size_t offset, const void *value, size_t size)
+{
+    memcpy((char *)block + offset, value, size);
+}
+
+/* The one value of a setting; NULL after a report. */
+static const char *one_value(struct loader *l, const struct conf_node *n)
+{
+    if (n->values && !n->is_list)
+        return n->values->text;
+    if (n->is_list)
+        config_mistake(l, n, "\"%s\" takes one value, not a list; write %s = VALUE", n->name,
+                       n->name);
+    return NULL;
+}
+
+void setting_text(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    if (!text)
+        return;
+    if (!*text) {
+        config_mistake(l, n, "\"%s\" is empty; give it a value or leave it out", n->name);
+        return;
+    }
+    char *copy = config_keep(l, text);
+    store(block, s->field, &copy, sizeof(copy));
+}
+
+void setting_domain(struct loader *l,
+                    const struct conf_node *n,
+                    const struct setting *s,
+                    void *block)
+{
+    const char *text = one_value(l, n);
+    if (text && !value_is_domain(text))
+        config_mistake(l, n,
+                       "\"%s\" is no domain name; write %s = \"mail.example.org\" (an "
+                       "international name in its xn-- form)",
+                       text, n->name);
+    else if (text)
+        setting_text(l, n, s, block);
+}
+
+void setting_path(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    if (!text)
+        return;
+    if (!*text) {
+        config_mistake(l, n, "\"%s\" is empty; write the path of a file", n->name);
+        return;
+    }
+    char *path = conf_path(n->file, text, &l->config->memory);
+    l->out_of_memory |= !path;
+    store(block, s->field, &path, sizeof(path));
+}
+
+/* Relative and absolute alike; "postgresql://..." is no path. */
+void setting_database(struct loader *l,
+                      const struct conf_node *n,
+                      const struct setting *s,
+                      void *block)
+{
+    const char *text = one_value(l, n);
+    if (text && (strncmp(text, "postgresql:", 11) == 0 || strncmp(text, "postgres:", 9) == 0))
+        config_mistake(l, n,
+                       "this build has no PostgreSQL spool; write the path of an SQLite file, %s = "
+                       "\"/var/lib/postern/spool.db\"",
+                       n->name);
+    else if (text)
+        setting_path(l, n, s, block);
+}
+
+static bool file_is_readable(struct loader *l, const struct conf_node *n, const char *path)
+{
+    struct stat st;
+    int r = stat(path, &st) < 0      ? errno
+            : S_ISDIR(st.st_mode)    ? EISDIR
+            : access(path, R_OK) < 0 ? errno
+                                     : 0;
+    if (r)
+        config_mistake(l, n, "cannot read \"%s\", named by \"%s\": %s", path, n->name, strerror(r));
+    return r == 0;
+}
+
+void setting_file(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    unsigned before = l->mistakes;
+    setting_path(l, n, s, block);
+    char *path = NULL;
+    memcpy(&path, (char *)block + s->field, sizeof(path));
+    if (path && l->mistakes == before)
+        (void)file_is_readable(l, n, path);
+}
+
+/* A list, or one value that stands for a list of one.  `each` makes the string that is kept, or NULL after a report. */
+static void read_each(struct loader *l,
+                      const struct conf_node *n,
+                      const struct setting *s,
+                      void *block,
+                      char *(*each)(struct loader *, const struct conf_node *, const char *))
+{
+    size_t count = 0, kept = 0;
+    for (const struct conf_value *v = n->values; v; v = v->next)
+        count++;
+    char **list = config_room(l, (count + 1) * sizeof(*list));
+    for (const struct conf_value *v = n->values; v && list; v = v->next) {
+        struct conf_node at = *n;
+        at.line = v->line;
+        list[kept] = each(l, &at, v->text);
+        kept += list[kept] != NULL;
+    }
+    store(block, s->field, &list, sizeof(list));
+    store(block, s->count, &kept, sizeof(kept));
+}
+
+static char *each_name(struct loader *l, const struct conf_node *n, const char *text)
+{
+    (void)n;
+    return config_keep(l, text);
+}
+
+static char *each_file(struct loader *l, const struct conf_node *n, const char *text)
+{
+    char *path = conf_path(n->file, text, &l->config->memory);
+    l->out_of_memory |= !path;
+    return path && file_is_readable(l, n, path) ? path : NULL;
+}
+
+static char *each_address(struct loader *l, const struct conf_node *n, const char *text)
+{
+    struct endpoint ignored;
+    if (value_endpoint(text, &ignored) == 0)
+        return config_keep(l, text);
+    config_mistake(l, n,
+                   "\"%s\" is no address to listen on; write \"192.0.2.1:587\", "
+                   "\"[2001:db8::1]:587\", \"*:587\" or \"unix:/path\"",
+                   text);
+    return NULL;
+}
+
+static char *each_fingerprint(struct loader *l, const struct conf_node *n, const char *text)
+{
+    char *hex = config_room(l, 65);
+    if (hex && cert_fingerprint_parse(text, hex) == 0)
+        return hex;
+    config_mistake(l, n,
+                   "\"%s\" is no SHA-256 fingerprint (64 hex digits); `openssl x509 -noout "
+                   "-fingerprint -sha256 -in FILE` prints one",
+                   text);
+    return NULL;
+}
+
+void setting_names(struct loader *l,
+                   const struct conf_node *n,
+                   const struct setting *s,
+                   void *block)
+{
+    read_each(l, n, s, block, each_name);
+}
+
+void setting_files(struct loader *l,
+                   const struct conf_node *n,
+                   const struct setting *s,
+                   void *block)
+{
+    read_each(l, n, s, block, each_file);
+}
+
+void setting_addresses(struct loader *l,
+                       const struct conf_node *n,
+                       const struct setting *s,
+                       void *block)
+{
+    read_each(l, n, s, block, each_address);
+}
+
+void setting_fingerprints(struct loader *l,
+                          const struct conf_node *n,
+                          const struct setting *s,
+                          void *block)
+{
+    read_each(l, n, s, block, each_fingerprint);
+}
+
+void setting_yes_no(struct loader *l,
+                    const struct conf_node *n,
+                    const struct setting *s,
+                    void *block)
+{
+    const char *text = one_value(l, n);
+    bool value;
+    if (text && value_yes_no(text, &value) < 0)
+        config_mistake(l, n, "\"%s\" is not yes or no; write %s = yes or %s = no", text, n->name,
+                       n->name);
+    else if (text)
+        store(block, s->field, &value, sizeof(value));
+}
+
+void setting_count(struct loader *l,
+                   const struct conf_node *n,
+                   const struct setting *s,
+                   void *block)
+{
+    const char *text = one_value(l, n);
+    uint64_t value;
+    if (!text)
+        return;
+    if (str_to_u64(str_of(text), s->max, &value) < 0 || value < s->min) {
+        config_mistake(l, n, "\"%s\" is no number from %ju to %ju for \"%s\"", text,
+                       (uintmax_t)s->min, (uintmax_t)s->max, n->name);
+        return;
+    }
+    unsigned small = (unsigned)value;
+    store(block, s->field, &small, sizeof(small));
+}
+
+void setting_duration(struct loader *l,
+                      const struct conf_node *n,
+                      const struct setting *s,
+                      void *block)
+{
+    const char *text = one_value(l, n);
+    int64_t ms;
+    if (!text)
+        return;
+    if (value_duration(text, &ms) < 0)
+        config_mistake(l, n,
+                       "\"%s\" is no duration for \"%s\"; write a number with ms, s, m, h, d or w, "
+                       "such as %s = 5m",
+                       text, n->name, n->name);
+    else if ((uint64_t)ms < s->min || (uint64_t)ms > s->max)
+        config_mistake(l, n, "\"%s\" is %s for \"%s\"; it can be %ju s to %ju s", text,
+                       (uint64_t)ms < s->min ? "too short" : "too long", n->name,
+                       (uintmax_t)s->min / 1000, (uintmax_t)s->max / 1000);
+    else
+        store(block, s->field, &ms, sizeof(ms));
+}
+
+void setting_size(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    uint64_t value;
+    if (!text)
+        return;
+    if (value_size(text, &value) < 0 || value < s->min)
+        config_mistake(l, n,
+                       "\"%s\" is no size for \"%s\"; write octets, or a number with K, M, G or T, "
+                       "such as %s = 50M",
+                       text, n->name, n->name);
+    else
+        store(block, s->field, &value, sizeof(value));
+}
+
+/* "starttls, implicit or none" */
+static void list_words(const struct word *words, char *out, size_t size)
+{
+    size_t len = 0;
+    for (const struct word *w = words; w->name && len < size; w++) {
+        const char *glue = w == words ? "" : w[1].name ? ", " : " or ";
+        len += (size_t)snprintf(out + len, size - len, "%s%s", glue, w->name);
+    }
+}
+
+void setting_word(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    if (!text)
+        return;
+    for (const struct word *w = s->words; w->name; w++) {
+        if (strcmp(w->name, text) == 0) {
+            store(block, s->field, &w->value, sizeof(w->value));
+            return;
+        }
+    }
+    char words[128];
+    list_words(s->words, words, sizeof(words));
+    config_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, words);
+}
+
+/* ---- one block ---- */
+
+#define NAMES_MAX 32
+
+static void unknown_setting(struct loader *l,
+                            const struct conf_node *block,
+                            const struct conf_node *n,
+                            const struct setting *settings)
+{
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+    for (const struct setting *s = settings; s->name && count < NAMES_MAX; s++)
+        names[count++] = s->name;
+    char where[CONFIG_NAME_MAX + 8] = "";
+    if (*block->name)
+        (void)snprintf(where, sizeof(where), " in \"%s\"", block->name);
+    const char *near = suggest(n->name, names, count);
+    if (near) {
+        config_mistake(l, n, "unknown setting \"%s\"%s; did you mean \"%s\"?", n->name, where,
+                       near);
+        return;
+    }
+    char known[256] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < count && len < sizeof(known); i++)
+        len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", names[i]);
+    config_mistake(l, n, "unknown setting \"%s\"%s; there are %s", n->name, where, known);
+}
+
+const struct setting *setting_find(const struct setting *settings, const char *name)
+{
+    for (const struct setting *s = settings; s->name; s++) {
+        if (strcmp(s->name, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+void setting_read(struct loader *l,
+                  const struct conf_node *block,
+                  const struct conf_node *n,
+                  const struct setting *settings,
+                  void *into)
+{
+    const struct setting *s = setting_find(settings, n->name);
+    const struct conf_node *first = conf_find(block, n->name);
+    if (!s)
+        unknown_setting(l, block, n, settings);
+    else if (first != n && !first->is_block)
+        config_mistake(l, n, "\"%s\" is set twice in one block, first on line %u; keep one",
+                       n->name, first->line);
+    else if (n->values || n->is_list)
+        s->read(l, n, s, into);
+}
+
+void setting_read_all(struct loader *l,
+                      const struct conf_node *block,
+                      const struct setting *settings,
+                      void *into)
+{
+    for (const struct conf_node *n = block->items; n; n = n->next) {
+        if (!n->is_block)
+            setting_read(l, block, n, settings, into);
+        else if (setting_find(settings, n->name))
+            config_mistake(l, n,
+                           "\"%s\" is a setting, not a block; write %s = VALUE or %s = {one, two}",
+                           n->name, n->name, n->name);
+        else
+            config_mistake(l, n,
+                           "the block \"%s\" stands inside \"%s\" of line %u; is the \"}\" of that "
+                           "one missing?",
+                           n->name, block->name, block->line);
+    }
+}

@@ -1,0 +1,49 @@
+/* config_setting.h - how the settings of one block are read: a table names them, a reader each stores their values. */
+#ifndef POSTERN_CONFIG_SETTING_H
+#define POSTERN_CONFIG_SETTING_H
+
+#include "app/config_internal.h"
+
+struct word { /* of a setting that takes one of a few; the last has no name */
+    const char *name;
+    unsigned value;
+};
+
+struct setting;
+/* Stores the value of `n` in `block`, or reports why not and leaves the default. */
+typedef void
+reader_fn(struct loader *l, const struct conf_node *n, const struct setting *s, void *block);
+
+struct setting { /* the last of a table has no name */
+    const char *name;
+    reader_fn *read;
+    size_t field; /* offset in the block's struct */
+    size_t count; /* lists: offset of the number beside it */
+    const struct word *words;
+    uint64_t min, max;
+};
+
+reader_fn setting_text, setting_domain, setting_path, setting_database, setting_file; /* char * */
+reader_fn setting_yes_no;                                                             /* bool */
+reader_fn setting_count;                                                              /* unsigned */
+reader_fn setting_duration; /* int64_t, ms */
+reader_fn setting_size;     /* uint64_t or int64_t */
+reader_fn setting_word;     /* an enum */
+reader_fn setting_names, setting_files, setting_addresses,
+    setting_fingerprints; /* char ** and size_t */
+
+const struct setting *setting_find(const struct setting *settings, const char *name);
+
+/* One setting of a block. */
+void setting_read(struct loader *l,
+                  const struct conf_node *block,
+                  const struct conf_node *n,
+                  const struct setting *settings,
+                  void *into);
+/* All of them; unknown ones, ones written twice and blocks inside are reported. */
+void setting_read_all(struct loader *l,
+                      const struct conf_node *block,
+                      const struct setting *settings,
+                      void *into);
+
+#endif

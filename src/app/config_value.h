@@ -1,0 +1,42 @@
+/* config_value.h - how single values of the configuration are written: durations, sizes, addresses, names.
+ *
+ * Each takes the text of a value and returns 0, or -EINVAL with *ret untouched; who asked words the report.
+ */
+#ifndef POSTERN_CONFIG_VALUE_H
+#define POSTERN_CONFIG_VALUE_H
+
+#include "base/arena.h"
+
+#include <netinet/in.h>
+
+/* "500ms", "300s", "5m", "4h", "5d"; "0" needs no unit. */
+MUST_USE int value_duration(const char *text, int64_t *ret_ms);
+/* "1000", "64K", "50M", "2G": powers of 1024. */
+MUST_USE int value_size(const char *text, uint64_t *ret);
+/* yes | no, and the other words people write. */
+MUST_USE int value_yes_no(const char *text, bool *ret);
+
+/* Where a listener listens. */
+enum endpoint_kind { ENDPOINT_ANY, ENDPOINT_IPV4, ENDPOINT_IPV6, ENDPOINT_UNIX };
+struct endpoint {
+    enum endpoint_kind kind;
+    struct in6_addr ip; /* the first four octets for ENDPOINT_IPV4 */
+    unsigned port;
+    const char *path; /* ENDPOINT_UNIX; borrowed from the text */
+};
+/* "192.0.2.1:587", "[2001:db8::1]:587", "*:587", "unix:/path". */
+MUST_USE int value_endpoint(const char *text, struct endpoint *ret);
+/* Two listeners cannot have both. */
+bool endpoint_collides(const struct endpoint *a, const struct endpoint *b);
+
+/* A next hop, "mail.example.net:587" or "[2001:db8::1]:25"; the port may be left out.  Copies live in `memory`. */
+MUST_USE int value_host_port(const char *text,
+                             const char *default_port,
+                             struct arena *memory,
+                             const char **ret_host,
+                             const char **ret_port);
+
+/* Letters, digits, hyphens and dots as DNS has them; at most 253 octets. */
+bool value_is_domain(const char *text);
+
+#endif
