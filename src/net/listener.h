@@ -17,6 +17,10 @@ struct listener;
  * descriptor in *ret_fd, or -errno with the reason in words ("port 587 is in use by another program"). */
 MUST_USE int listener_bind(const char *address, int backlog, int *ret_fd, char *why);
 
+/* For n loops at once: fds[0..n-1] or none.  Unlike n calls of listener_bind() it notices another program that
+ * listens there by SO_REUSEPORT too, such as a second server started by mistake. */
+MUST_USE int listener_bind_each(const char *address, int backlog, int *fds, size_t n, char *why);
+
 /* Takes fd.  on_accept owns the descriptor it is given (non-blocking, close-on-exec). */
 struct listener *listener_start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd), void *arg);
 void listener_free(struct listener *ls); /* closes the socket; NULL is fine */

@@ -1,0 +1,314 @@
+#include "net/listener.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "net/loop_internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Accepted in one go before the connections already there have their turn. */
+#define ACCEPT_BATCH 64
+#define PAUSE_MS 200
+#define LOG_EVERY_MS 60000
+
+struct listener {
+    struct loop *loop;
+    int fd;
+    void (*on_accept)(void *arg, int fd);
+    void *arg;
+    struct event acceptable;
+    struct loop_timer *pause;
+    int64_t logged_ms; /* monotonic, 0: never */
+    bool closed;
+    struct loop_task free_task;
+};
+
+struct address {
+    socklen_t len;
+    struct sockaddr_storage sa;
+    bool any; /* "*": IPv6 and IPv4 in one socket */
+};
+
+static int complain(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
+static int complain(char *why, int error, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, LISTENER_WHY_MAX, fmt, ap);
+    va_end(ap);
+    return error;
+}
+
+static int parse_unix(const char *path, struct address *ret, char *why)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof(sun.sun_path))
+        return complain(why, -EINVAL, "unix:%.100s: a socket's path has 1 to %zu octets", path,
+                        sizeof(sun.sun_path) - 1);
+    memcpy(sun.sun_path, path, len);
+    *ret = (struct address){.len = sizeof(sun)};
+    memcpy(&ret->sa, &sun, sizeof(sun));
+    return 0;
+}
+
+static int resolve_literal(const char *host, const char *port, struct address *ret)
+{
+    struct addrinfo *list = NULL;
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                             .ai_socktype = SOCK_STREAM};
+    if (getaddrinfo(host, port, &hints, &list))
+        return -EINVAL;
+    *ret = (struct address){.len = list->ai_addrlen};
+    memcpy(&ret->sa, list->ai_addr, list->ai_addrlen);
+    freeaddrinfo(list);
+    return 0;
+}
+
+/* "127.0.0.1:587", "[::1]:587", "*:587"; the port is what follows the last colon. */
+static int parse_inet(const char *address, struct address *ret, char *why)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port = 0;
+    if (!colon || str_to_u64(str_of(colon + 1), UINT16_MAX, &port) < 0)
+        return complain(why, -EINVAL, "%.100s: no port number; write for example 127.0.0.1:587",
+                        address);
+    struct str host = {address, (size_t)(colon - address)};
+    bool any = str_eq(host, STR("*"));
+    bool bracketed = host.len > 2 && host.p[0] == '[' && host.p[host.len - 1] == ']';
+    if (bracketed)
+        host = (struct str){host.p + 1, host.len - 2};
+    char name[NI_MAXHOST];
+    (void)snprintf(name, sizeof(name), "%.*s", STR_FMT(any ? STR("::") : host));
+    bool is_v6 = strchr(name, ':') != NULL;
+    if (resolve_literal(name, colon + 1, ret) < 0 || (is_v6 && !bracketed && !any))
+        return complain(
+            why, -EINVAL,
+            "%.100s: not an address; write 127.0.0.1:587, [::1]:587, *:587 or unix:/path", address);
+    ret->any = any;
+    return 0;
+}
+
+static int parse(const char *address, struct address *ret, char *why)
+{
+    if (str_starts_nocase(str_of(address), STR("unix:")))
+        return parse_unix(address + strlen("unix:"), ret, why);
+    return parse_inet(address, ret, why);
+}
+
+/* A socket file outlives the program that made it.  One that nobody answers on is taken away. */
+static void remove_stale(const struct sockaddr_un *sun)
+{
+    struct stat st;
+    if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&
+        errno == ECONNREFUSED)
+        (void)unlink(sun->sun_path);
+}
+
+static int explain_bind(const char *address, int error, char *why)
+{
+    const char *colon = strrchr(address, ':');
+    const char *port = colon ? colon + 1 : address;
+    switch (error) {
+    case EADDRINUSE:
+        if (address[0] == 'u')
+            return complain(why, -error, "%.100s is in use by another program", address);
+        return complain(why, -error,
+                        "%.100s: port %.8s is in use by another program (ss -ltnp shows which)",
+                        address, port);
+    case EACCES:
+        return complain(why, -error,
+                        "%.100s: not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+                        address);
+    case EADDRNOTAVAIL:
+        return complain(why, -error, "%.100s: this machine does not have that address", address);
+    default:
+        return complain(why, -error, "%.100s: %s", address, strerror(error));
+    }
+}
+
+/* `shared`: other sockets of ours may be bound to the same address. */
+static int open_bound(const struct address *a, bool shared, int *ret_fd)
+{
+    int family = a->sa.ss_family;
+    CLEANUP(fd_closep) int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int on = 1, only_v6 = !a->any;
+    if (family != AF_UNIX &&
+        (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)))
+        return -errno;
+    if (family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) < 0)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* On a machine without IPv6 "*" is IPv4 alone. */
+static int open_any(struct address *a, bool shared, int *ret_fd)
+{
+    int r = open_bound(a, shared, ret_fd);
+    if (r != -EAFNOSUPPORT || !a->any)
+        return r;
+    struct sockaddr_in6 six;
+    memcpy(&six, &a->sa, sizeof(six));
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six.sin6_port};
+    *a = (struct address){.len = sizeof(four)};
+    memcpy(&a->sa, &four, sizeof(four));
+    return open_bound(a, shared, ret_fd);
+}
+
+static int listen_on(const char *address, struct address *a, int backlog, int *ret_fd, char *why)
+{
+    CLEANUP(fd_closep) int fd = -1;
+    int r = open_any(a, true, &fd);
+    if (r == 0 && listen(fd, backlog) < 0)
+        r = -errno;
+    if (r < 0)
+        return explain_bind(address, -r, why);
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+int listener_bind(const char *address, int backlog, int *ret_fd, char *why)
+{
+    struct address a;
+    int r = parse(address, &a, why);
+    if (r < 0)
+        return r;
+    if (a.sa.ss_family == AF_UNIX) {
+        struct sockaddr_un sun;
+        memcpy(&sun, &a.sa, sizeof(sun));
+        remove_stale(&sun);
+    }
+    return listen_on(address, &a, backlog, ret_fd, why);
+}
+
+/* SO_REUSEPORT would let a second server of the same user in beside us, each getting half of the
+ * connections.  A first bind without it finds that out. */
+static int check_free(const char *address, char *why)
+{
+    struct address a;
+    int r = parse(address, &a, why);
+    if (r < 0 || a.sa.ss_family == AF_UNIX)
+        return r;
+    CLEANUP(fd_closep) int fd = -1;
+    r = open_any(&a, false, &fd);
+    return r < 0 ? explain_bind(address, -r, why) : 0;
+}
+
+static int share(int first, int *ret_fd, char *why)
+{
+    int fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return complain(why, -errno, "cannot share a listening socket: %s", strerror(errno));
+    *ret_fd = fd;
+    return 0;
+}
+
+int listener_bind_each(const char *address, int backlog, int *fds, size_t n, char *why)
+{
+    bool is_unix = str_starts_nocase(str_of(address), STR("unix:"));
+    int r = check_free(address, why);
+    size_t done = 0;
+    for (; r == 0 && done < n; done += r == 0)
+        r = is_unix && done ? share(fds[0], &fds[done], why)
+                            : listener_bind(address, backlog, &fds[done], why);
+    while (r < 0 && done > 0)
+        fd_closep(&fds[--done]);
+    return r;
+}
+
+static void resume(void *arg)
+{
+    struct listener *ls = arg;
+    (void)event_add(&ls->acceptable, NULL);
+}
+
+/* No descriptor or memory left: the connection stays in the kernel's queue until others have ended.
+ * Trying at once again would only burn time. */
+static void pause_accepting(struct listener *ls, int error)
+{
+    int64_t now = clock_monotonic_ms();
+    if (ls->logged_ms == 0 || now - ls->logged_ms >= LOG_EVERY_MS) {
+        ls->logged_ms = now;
+        log_message(
+            LOG_LEVEL_WARNING, "accept-paused",
+            "cannot accept connections: %s; raise LimitNOFILE or lower the connection limit",
+            strerror(error));
+    }
+    (void)event_del(&ls->acceptable);
+    loop_timer_set(ls->pause, PAUSE_MS);
+}
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+static void on_acceptable(evutil_socket_t lfd, short what, void *arg)
+{
+    (void)what;
+    struct listener *ls = arg;
+    for (int i = 0; i < ACCEPT_BATCH && !ls->closed; i++) {
+        int fd = accept4((int)lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            ls->on_accept(ls->arg, fd);
+            continue;
+        }
+        int error = errno;
+        if (is_shortage(error))
+            pause_accepting(ls, error);
+        if (is_shortage(error) || error == EAGAIN)
+            return;
+        /* Anything else is about one connection that is gone already: accept(2), "Error handling".
+         */
+    }
+}
+
+static void free_now(struct loop_task *task)
+{
+    free(container_of(task, struct listener, free_task));
+}
+
+struct listener *
+listener_start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd), void *arg)
+{
+    struct listener *ls = xcalloc(1, sizeof(*ls));
+    *ls = (struct listener){.loop = l, .fd = fd, .on_accept = on_accept, .arg = arg};
+    ls->free_task.run = free_now;
+    ls->pause = loop_timer_new(l, resume, ls);
+    (void)event_assign(&ls->acceptable, loop_event_base(l), fd, EV_READ | EV_PERSIST, on_acceptable,
+                       ls);
+    (void)event_add(&ls->acceptable, NULL);
+    return ls;
+}
+
+void listener_free(struct listener *ls)
+{
+    if (!ls || ls->closed)
+        return;
+    ls->closed = true;
+    (void)event_del(&ls->acceptable);
+    loop_timer_free(ls->pause);
+    fd_closep(&ls->fd);
+    loop_defer(ls->loop, &ls->free_task); /* this may be its own callback */
+}

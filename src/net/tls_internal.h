@@ -1,0 +1,23 @@
+/* tls_internal.h - what stream.c's wire needs of a tls_context. */
+#ifndef POSTERN_TLS_INTERNAL_H
+#define POSTERN_TLS_INTERNAL_H
+
+#include "net/tls.h"
+
+struct ssl_st;
+
+/* A connection object that is ready for its handshake, without a transport; NULL when there is no
+ * memory or `name` cannot be used.  `name` is for client contexts: where the user set out to go, or
+ * NULL. */
+struct ssl_st *tls_open(struct tls_context *c, const char *name);
+
+void tls_facts_read(struct ssl_st *ssl, struct tls_facts *ret);
+
+/* As the RFCs spell it: "certificate_required". */
+const char *tls_alert_name(int alert);
+
+/* Empties this thread's queue of TLS library errors and puts the first, which is the cause, in
+ * words. */
+void tls_error_words(char *out, size_t size);
+
+#endif
