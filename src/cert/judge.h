@@ -1,12 +1,22 @@
 /* judge.h - from a presented certificate to a verdict: trust, validity, identity rules.
  *
- * Path validation as RFC 5280 section 6.1 (OpenSSL does it) against the anchors of the named trust blocks, never the
- * system's roots (CERT-15); extended key usage clientAuth, or none at all (CERT-10).  All trust blocks
- * of a listener are tried in their order; the reason told is that of the most promising one (expired rather
- * than unknown issuer).
+ * Path validation as RFC 5280 section 6.1 (OpenSSL does it) against the anchors of the named trust
+ * blocks, never the system's roots (CERT-15); extended key usage clientAuth, or none at all
+ * (CERT-10).  Every certificate in a trust block's files is an anchor: a root, an intermediate
+ * (then only what is below it counts), or a client's own certificate, which so is known without any
+ * CA (EDG-20).  All trust blocks of a listener are tried in their order and the first in which the
+ * certificate is valid counts; the reason told otherwise is that of the most promising one (expired
+ * rather than unknown issuer).
  *
- * A cert_trust is an immutable snapshot of files; reloading makes a new one.  Counted: safe to share
- * between threads.  cert_judge() only reads, never blocks, and may be called from every thread.
+ * Revocation: a trust block without `crl` checks none.  With it, the issuer of the presented
+ * certificate must have a list that is in date, else nobody of it gets in; CAs further up are
+ * looked up in their lists where there are any.
+ *
+ * A cert_trust is an immutable snapshot of files; reloading makes a new one.  Counted: safe to
+ * share between threads.  cert_judge() only reads, never blocks, and may be called from every
+ * thread.  The one thing a snapshot learns is which intermediates it has seen in valid chains (at
+ * most 64, under a lock): a resumed TLS session comes without its chain and is judged with their
+ * help (EDG-13, EDG-14).
  */
 #ifndef POSTERN_JUDGE_H
 #define POSTERN_JUDGE_H
@@ -21,29 +31,54 @@ struct cert_trust_config {
     const char *name;
     const char *const *ca; /* PEM files */
     size_t n_ca;
-    const char *const *crl; /* PEM or DER files; a certificate listed is refused (CERT-11); a stale CRL refuses all of its issuer */
+    /* PEM or DER files, or directories of *.pem, *.crl, *.der.  A certificate listed is refused
+     * (CERT-11); a stale list refuses all of its issuer. */
+    const char *const *crl;
     size_t n_crl;
 };
 
+/* -errno; `why` (at least CERT_WHY_MAX octets) names the file and what is wrong with it. */
 #define CERT_WHY_MAX 256
-MUST_USE int cert_trust_load(const struct cert_trust_config *cfg, struct cert_trust **ret, char *why);
+MUST_USE int
+cert_trust_load(const struct cert_trust_config *cfg, struct cert_trust **ret, char *why);
 struct cert_trust *cert_trust_ref(struct cert_trust *t);
-void cert_trust_unref(struct cert_trust *t);
+void cert_trust_unref(struct cert_trust *t); /* NULL is fine */
+const char *cert_trust_name(const struct cert_trust *t);
 
-enum cert_source { CERT_SOURCE_SAN_EMAIL, CERT_SOURCE_SAN_DNS, CERT_SOURCE_FINGERPRINT };
+/* After a reload: what `old` has learned about intermediates, so that sessions made before it can
+ * be resumed. */
+void cert_trust_inherit(struct cert_trust *t, struct cert_trust *old);
 
-/* One identity rule, compiled; tried in the order written, the first that fits names the identity. */
+/* What may name an identity (CERT-14).  Names are taken as RFC 5280 section 7 compares them:
+ * domains in lower case, local parts untouched (CERT-16), equal names counted once.  A name that is
+ * no possible address or host name, holds anything but printable ASCII, or is longer than
+ * CERT_IDENTITY_MAX is not there at all (CERT-20). */
+enum cert_source {
+    CERT_SOURCE_SAN_EMAIL,   /* "san-email": rfc822Name */
+    CERT_SOURCE_SAN_DNS,     /* "san-dns": dNSName without wildcard */
+    CERT_SOURCE_SAN_URI,     /* "san-uri": uniformResourceIdentifier, as written */
+    CERT_SOURCE_FINGERPRINT, /* "fingerprint": lower-case hex SHA-256 of the certificate */
+    CERT_SOURCE_PUBLIC_KEY,  /* "public-key": lower-case hex SHA-256 of its SubjectPublicKeyInfo */
+};
+
+/* One identity rule, compiled; tried in the order written, the first that fits names the identity.
+ */
 struct cert_rule {
     const char *name;
     enum cert_source source;
-    const char *const *trust; /* names of the trust blocks it holds for; n_trust = 0: any of the listener's */
+    const char *const
+        *trust; /* names of the trust blocks it holds for; n_trust = 0: any of the listener's */
     size_t n_trust;
 };
 MUST_USE int cert_source_parse(const char *word, enum cert_source *ret); /* "san-email"; -EINVAL */
+const char *cert_source_name(enum cert_source source);
 
 struct cert_request {
-    struct x509_st *leaf;        /* NULL: nothing presented */
-    struct stack_st_X509 *chain; /* intermediates the peer sent; may hold the leaf; may be NULL */
+    struct x509_st *leaf; /* NULL: nothing presented */
+    /* Intermediates the peer sent; may hold the leaf.  NULL: a resumed session, whose chain is not
+     * known any more.  A peer that has sent none has an empty chain: it does not profit from what
+     * others have sent. */
+    struct stack_st_X509 *chain;
     struct cert_trust *const *trusts;
     size_t n_trusts;
     const struct cert_rule *rules;
@@ -51,9 +86,11 @@ struct cert_request {
     int64_t now_ms; /* wall clock */
 };
 
+/* Overwrites *ret, which the caller ends with cert_verdict_done(). */
 void cert_judge(const struct cert_request *rq, struct cert_verdict *ret);
 
-/* The X509_V_* code that fits the verdict, for TLS_CLIENT_CERT_REQUIRE; 0 with CERT_ACCEPTABLE, CERT_UNMAPPED, CERT_AMBIGUOUS. */
+/* The X509_V_* code that fits the verdict, for TLS_CLIENT_CERT_REQUIRE; 0 with CERT_ACCEPTABLE,
+ * CERT_UNMAPPED, CERT_AMBIGUOUS. */
 int cert_verify_code(const struct cert_verdict *v);
 
 /* Lower-case hex SHA-256 of the certificate into out[65]; for relay peers listed by fingerprint. */

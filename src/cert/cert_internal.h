@@ -1,0 +1,104 @@
+/* cert_internal.h - what the files of cert/ share and nobody else sees. */
+#ifndef POSTERN_CERT_INTERNAL_H
+#define POSTERN_CERT_INTERNAL_H
+
+#include "base/buf.h"
+#include "cert/judge.h"
+
+#include <openssl/x509.h>
+
+/* Certificates and lists for scope cleanup. */
+static inline void x509_freep(X509 **x)
+{
+    X509_free(*x);
+    *x = NULL;
+}
+
+static inline void x509_stack_freep(STACK_OF(X509) * *sk)
+{
+    sk_X509_pop_free(*sk, X509_free);
+    *sk = NULL;
+}
+
+/* OpenSSL leaves the story of every failure in a queue of the thread, where the TLS code would take
+ * it for its own. An error_scope ends with the queue as it was found. */
+struct error_scope {
+    char unused;
+};
+struct error_scope error_scope_begin(void);
+void error_scope_end(struct error_scope *s);
+#define ERROR_SCOPE CLEANUP(error_scope_end) struct error_scope error_scope_ = error_scope_begin()
+
+/* --- files.c: whole files into memory, with a maximum */
+
+#define CERT_FILE_MAX ((size_t)64 << 20)
+
+/* Regular files only: nothing here waits for a pipe.  -errno, -EFBIG. */
+MUST_USE int cert_file_read(const char *path, struct buf *out);
+
+/* Every certificate of a PEM file, in its order.  -EINVAL: damaged, or none at all; `why` says
+ * which. */
+MUST_USE int cert_file_certificates(const char *path, STACK_OF(X509) * *ret, char *why);
+
+typedef int cert_crl_fn(void *arg, X509_CRL *crl, const char *path, char *why);
+/* Calls `each` with every revocation list of a PEM or DER file, or of the files *.pem, *.crl, *.der
+ * of a directory. */
+MUST_USE int cert_file_crls(const char *path, cert_crl_fn *each, void *arg, char *why);
+
+/* --- name.c: names and dates for people */
+
+/* A sentence of bounded length: what does not fit is cut off. */
+void cert_say(char out[CERT_REASON_MAX], const char *fmt, ...) PRINTF(2, 3);
+
+#define CERT_NAME_SHORT_MAX 68
+#define CERT_NAME_LINE_MAX 512
+
+/* "CN=Example CA", or the whole name when it has no CN; printable ASCII, cut with "..." at its
+ * maximum. */
+void cert_name_short(const X509_NAME *name, char out[CERT_NAME_SHORT_MAX]);
+/* The whole name on one line, most specific part first: UTF-8 without control or direction-changing
+ * characters, cut at CERT_NAME_LINE_MAX.  The caller frees it. */
+char *cert_name_line(const X509_NAME *name);
+/* "2026-10-01" */
+#define CERT_DATE_MAX 16
+void cert_date(const ASN1_TIME *t, char out[CERT_DATE_MAX]);
+int64_t cert_time_ms(const ASN1_TIME *t);
+/* "RSA 2048", "EC P-256", "Ed25519" */
+#define CERT_KEY_MAX 48
+void cert_key_text(const EVP_PKEY *key, char out[CERT_KEY_MAX]);
+
+/* --- trust.c */
+
+X509_STORE *cert_trust_store(const struct cert_trust *t);
+
+/* The intermediates remembered from chains this snapshot has found valid; NULL when there is no
+ * memory. */
+STACK_OF(X509) * cert_trust_intermediates(struct cert_trust *t);
+void cert_trust_remember(struct cert_trust *t, const STACK_OF(X509) * chain);
+
+/* --- path.c */
+
+struct cert_problem {
+    enum cert_cause cause;
+    char reason[CERT_REASON_MAX];
+};
+
+/* RFC 5280 section 6.1 against one trust block; on false *ret_problem says what is wrong. */
+bool cert_path_is_valid(const struct cert_request *rq,
+                        struct cert_trust *t,
+                        struct cert_problem *ret_problem);
+
+/* --- source.c */
+
+struct cert_names {
+    char **items; /* CERT_IDENTITIES_MAX of them, owned by whoever made the array */
+    size_t n;
+    bool saw_unusable; /* a name of the right kind was there, but is not fit to be an identity */
+};
+
+/* What one source finds in a certificate: normalised, without duplicates. */
+void cert_source_extract(enum cert_source source, X509 *leaf, struct cert_names *out);
+/* "e-mail address (subjectAltName)" */
+const char *cert_source_what(enum cert_source source);
+
+#endif

@@ -1,0 +1,179 @@
+#include "cert/cert_internal.h"
+
+#include <openssl/x509_vfy.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is known so far about the certificate in each trust block of the listener. */
+enum standing { UNTRIED, VALID, INVALID };
+
+struct hearing {
+    const struct cert_request *rq;
+    enum standing *standing;     /* one a trust block */
+    struct cert_problem problem; /* the most promising of those found */
+};
+
+/* That some trust block does not know the CA says nothing once another one does. */
+static void hear_problem(struct hearing *h, const struct cert_problem *p)
+{
+    if (h->problem.cause == CERT_CAUSE_NONE ||
+        (h->problem.cause == CERT_CAUSE_UNKNOWN_CA && p->cause != CERT_CAUSE_UNKNOWN_CA))
+        h->problem = *p;
+}
+
+static bool is_valid_in(struct hearing *h, size_t trust)
+{
+    if (h->standing[trust] == UNTRIED) {
+        struct cert_problem p;
+        bool valid = cert_path_is_valid(h->rq, h->rq->trusts[trust], &p);
+        h->standing[trust] = valid ? VALID : INVALID;
+        if (!valid)
+            hear_problem(h, &p);
+    }
+    return h->standing[trust] == VALID;
+}
+
+static bool rule_allows(const struct cert_rule *rule, const struct cert_trust *t)
+{
+    for (size_t i = 0; i < rule->n_trust; i++)
+        if (strcmp(rule->trust[i], cert_trust_name(t)) == 0)
+            return true;
+    return rule->n_trust == 0;
+}
+
+/* The first trust block, in the listener's order, in which the certificate is valid and for which
+ * the rule (NULL: any) holds; NULL when there is none. */
+static const struct cert_trust *find_trust(struct hearing *h, const struct cert_rule *rule)
+{
+    for (size_t i = 0; i < h->rq->n_trusts; i++)
+        if ((!rule || rule_allows(rule, h->rq->trusts[i])) && is_valid_in(h, i))
+            return h->rq->trusts[i];
+    return NULL;
+}
+
+static void conclude(struct cert_verdict *v,
+                     enum cert_outcome outcome,
+                     enum cert_cause cause,
+                     const char *reason)
+{
+    v->outcome = outcome;
+    v->cause = cause;
+    cert_say(v->reason, "%s", reason);
+}
+
+/* Says which kinds of name were looked for in vain: "has no e-mail address (subjectAltName) or URI
+ * (subjectAltName)". */
+struct missing {
+    char kinds[CERT_REASON_MAX];
+    bool saw_unusable;
+    unsigned said; /* set of enum cert_source */
+};
+
+static void miss(struct missing *m, enum cert_source source, bool saw_unusable)
+{
+    char before[CERT_REASON_MAX];
+    m->saw_unusable = m->saw_unusable || saw_unusable;
+    if (m->said & 1U << source)
+        return;
+    cert_say(before, "%s", m->kinds);
+    cert_say(m->kinds, "%s%s%s", before, m->said ? " or " : "", cert_source_what(source));
+    m->said |= 1U << source;
+}
+
+static void conclude_unmapped(const struct missing *m, struct cert_verdict *v)
+{
+    char reason[CERT_REASON_MAX];
+    if (m->said == 0)
+        cert_say(reason, "no identity is taken here from certificates of this CA");
+    else
+        cert_say(reason, "client certificate has no %s%s", m->saw_unusable ? "usable " : "",
+                 m->kinds);
+    conclude(v, CERT_UNMAPPED, CERT_CAUSE_NO_IDENTITY, reason);
+}
+
+static void
+conclude_mapped(const struct cert_rule *rule, const struct cert_trust *t, struct cert_verdict *v)
+{
+    snprintf(v->rule, sizeof(v->rule), "%s", rule->name);
+    snprintf(v->trust, sizeof(v->trust), "%s", cert_trust_name(t));
+    if (v->n_identities == 1)
+        conclude(v, CERT_ACCEPTABLE, CERT_CAUSE_NONE, "");
+    else
+        conclude(v, CERT_AMBIGUOUS, CERT_CAUSE_SEVERAL_IDENTITIES,
+                 rule->source == CERT_SOURCE_SAN_EMAIL
+                     ? "client certificate holds several addresses: choose one with an "
+                       "authorization identity"
+                     : "client certificate holds several names: choose one with an authorization "
+                       "identity");
+}
+
+static void map_identity(struct hearing *h, struct cert_verdict *v)
+{
+    struct missing missing = {.said = 0};
+    for (size_t i = 0; i < h->rq->n_rules; i++) {
+        const struct cert_rule *rule = &h->rq->rules[i];
+        const struct cert_trust *t = find_trust(h, rule);
+        if (!t)
+            continue;
+        struct cert_names names = {.items = v->identities};
+        cert_source_extract(rule->source, h->rq->leaf, &names);
+        v->n_identities = names.n;
+        if (names.n > 0) {
+            conclude_mapped(rule, t, v);
+            return;
+        }
+        miss(&missing, rule->source, names.saw_unusable);
+    }
+    conclude_unmapped(&missing, v);
+}
+
+static void describe(const struct cert_request *rq, struct cert_verdict *v)
+{
+    cert_fingerprint(rq->leaf, v->fingerprint);
+    v->subject = cert_name_line(X509_get_subject_name(rq->leaf));
+    v->not_after_ms = cert_time_ms(X509_get0_notAfter(rq->leaf));
+}
+
+void cert_judge(const struct cert_request *rq, struct cert_verdict *ret)
+{
+    *ret = (struct cert_verdict){.outcome = CERT_NONE};
+    if (!rq->leaf)
+        return;
+    describe(rq, ret);
+    if (rq->n_trusts == 0) {
+        conclude(ret, CERT_UNACCEPTABLE, CERT_CAUSE_UNKNOWN_CA,
+                 "no CA of client certificates is known here");
+        return;
+    }
+    CLEANUP(freep) enum standing *standing = xcalloc(rq->n_trusts, sizeof(*standing));
+    struct hearing h = {.rq = rq, .standing = standing};
+    const struct cert_trust *t = find_trust(&h, NULL);
+    if (!t) {
+        conclude(ret, CERT_UNACCEPTABLE, h.problem.cause, h.problem.reason);
+        return;
+    }
+    snprintf(ret->trust, sizeof(ret->trust), "%s", cert_trust_name(t));
+    map_identity(&h, ret);
+}
+
+/* What libssl turns into an alert that is true: for trouble of our own a plain handshake_failure,
+ * not a certificate_expired that sends the user after his own certificate (EDG-21, strict mode). */
+static const int verify_codes[] = {
+    [CERT_CAUSE_NONE] = X509_V_OK,
+    [CERT_CAUSE_EXPIRED] = X509_V_ERR_CERT_HAS_EXPIRED,
+    [CERT_CAUSE_NOT_YET_VALID] = X509_V_ERR_CERT_NOT_YET_VALID,
+    [CERT_CAUSE_UNKNOWN_CA] = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+    [CERT_CAUSE_REVOKED] = X509_V_ERR_CERT_REVOKED,
+    [CERT_CAUSE_REVOCATION_UNKNOWN] = X509_V_ERR_APPLICATION_VERIFICATION,
+    [CERT_CAUSE_PURPOSE] = X509_V_ERR_INVALID_PURPOSE,
+    [CERT_CAUSE_WEAK] = X509_V_ERR_EE_KEY_TOO_SMALL,
+    [CERT_CAUSE_BAD_PATH] = X509_V_ERR_INVALID_CA,
+    [CERT_CAUSE_NO_IDENTITY] = X509_V_OK,
+    [CERT_CAUSE_SEVERAL_IDENTITIES] = X509_V_OK,
+    [CERT_CAUSE_LOCAL] = X509_V_ERR_APPLICATION_VERIFICATION,
+};
+
+int cert_verify_code(const struct cert_verdict *v)
+{
+    return v->outcome == CERT_NONE ? X509_V_ERR_APPLICATION_VERIFICATION : verify_codes[v->cause];
+}

@@ -1,0 +1,302 @@
+#include "cert/cert_internal.h"
+
+#include <openssl/objects.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Where the validation stands when it finds something wrong. */
+struct finding {
+    X509_STORE_CTX *ctx;
+    X509 *cert;
+    int code, depth;
+    char who[CERT_NAME_SHORT_MAX +
+             32]; /* "client certificate" or "issuing CA certificate (CN=...)" */
+};
+
+typedef void say_fn(const struct finding *f, char reason[CERT_REASON_MAX]);
+
+static void say_expired(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char date[CERT_DATE_MAX];
+    cert_date(X509_get0_notAfter(f->cert), date);
+    cert_say(reason, "%s expired %s", f->who, date);
+}
+
+static void say_not_yet_valid(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char date[CERT_DATE_MAX];
+    cert_date(X509_get0_notBefore(f->cert), date);
+    cert_say(reason, "%s is not valid before %s", f->who, date);
+}
+
+/* A CA that was set up again under its old name puzzles people: both certificates show the same
+ * issuer. */
+static bool issuer_has_namesake(const struct finding *f)
+{
+    X509_OBJECT *o =
+        X509_STORE_CTX_get_obj_by_subject(f->ctx, X509_LU_X509, X509_get_issuer_name(f->cert));
+    X509_OBJECT_free(o);
+    return o != NULL;
+}
+
+static void say_unknown_ca(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char name[CERT_NAME_SHORT_MAX];
+    cert_name_short(X509_get_issuer_name(f->cert), name);
+    cert_say(reason, "client certificate was issued by an unknown CA (%s%s)", name,
+             issuer_has_namesake(f) ? ", not the one known here by that name" : "");
+}
+
+static void say_self_signed(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    (void)f;
+    cert_say(reason, "client certificate is self-signed and not known here");
+}
+
+/* The list is at hand only while the validation looks at it. */
+static void say_revoked(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char date[CERT_DATE_MAX];
+    X509_REVOKED *entry = NULL;
+    X509_CRL *crl = X509_STORE_CTX_get0_current_crl(f->ctx);
+    if (crl && X509_CRL_get0_by_cert(crl, &entry, f->cert) > 0) {
+        cert_date(X509_REVOKED_get0_revocationDate(entry), date);
+        cert_say(reason, "%s was revoked on %s", f->who, date);
+    } else {
+        cert_say(reason, "%s was revoked", f->who);
+    }
+}
+
+static void say_crl(const struct finding *f, const char *what, char reason[CERT_REASON_MAX])
+{
+    char name[CERT_NAME_SHORT_MAX];
+    cert_name_short(X509_get_issuer_name(f->cert), name);
+    cert_say(reason, "revocation list of %s %s", name, what);
+}
+
+static void say_crl_stale(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    say_crl(f, "is out of date", reason);
+}
+
+static void say_crl_early(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    say_crl(f, "is not valid yet", reason);
+}
+
+static void say_crl_missing(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    say_crl(f, "is missing", reason);
+}
+
+static void say_crl_broken(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    say_crl(f, "cannot be used", reason);
+}
+
+static void say_purpose(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    bool by_extended = X509_get_extension_flags(f->cert) & EXFLAG_XKUSAGE &&
+                       !(X509_get_extended_key_usage(f->cert) & XKU_SSL_CLIENT);
+    cert_say(reason, "%s is not for client authentication (%s)", f->who,
+             by_extended ? "extended key usage" : "key usage");
+}
+
+static void say_weak_key(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char key[CERT_KEY_MAX];
+    cert_key_text(X509_get0_pubkey(f->cert), key);
+    cert_say(reason, "%s uses a weak key (%s)", f->who, key);
+}
+
+static void say_weak_signature(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    int digest = NID_undef;
+    (void)X509_get_signature_info(f->cert, &digest, NULL, NULL, NULL);
+    const char *name = digest == NID_undef ? "unknown" : OBJ_nid2sn(digest);
+    cert_say(reason, "%s has a weak signature (%s)", f->who, name);
+}
+
+static void say_no_ca(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char name[CERT_NAME_SHORT_MAX];
+    cert_name_short(X509_get_subject_name(f->cert), name);
+    cert_say(reason, "client certificate was issued by a certificate that is no CA (%s)", name);
+}
+
+static void say_path_length(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    char name[CERT_NAME_SHORT_MAX];
+    cert_name_short(X509_get_subject_name(f->cert), name);
+    cert_say(reason, "client certificate is further below its CA than that allows (%s)", name);
+}
+
+static void say_too_long(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    (void)f;
+    cert_say(reason, "client certificate has too many CAs above it");
+}
+
+static void say_name_constraint(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    cert_say(reason, "%s holds a name that its CA may not certify", f->who);
+}
+
+static void say_critical(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    cert_say(reason, "%s has a critical extension that is not understood", f->who);
+}
+
+static void say_local(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    (void)f;
+    cert_say(reason, "client certificate could not be checked now");
+}
+
+static void say_other(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    cert_say(reason, "%s is not valid: %.60s", f->who, X509_verify_cert_error_string(f->code));
+}
+
+static const struct complaint {
+    int code;
+    enum cert_cause cause;
+    say_fn *say;
+} complaints[] = {
+    {X509_V_ERR_CERT_HAS_EXPIRED,                  CERT_CAUSE_EXPIRED,            say_expired        },
+    {X509_V_ERR_CERT_NOT_YET_VALID,                CERT_CAUSE_NOT_YET_VALID,      say_not_yet_valid  },
+    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,         CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,   CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,         CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_CERT_UNTRUSTED,                    CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_CERT_SIGNATURE_FAILURE,            CERT_CAUSE_UNKNOWN_CA,         say_unknown_ca     },
+    {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,       CERT_CAUSE_UNKNOWN_CA,         say_self_signed    },
+    {X509_V_ERR_CERT_REVOKED,                      CERT_CAUSE_REVOKED,            say_revoked        },
+    {X509_V_ERR_CRL_HAS_EXPIRED,                   CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_stale      },
+    {X509_V_ERR_CRL_NOT_YET_VALID,                 CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_early      },
+    {X509_V_ERR_UNABLE_TO_GET_CRL,                 CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_missing    },
+    {X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER,          CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE,   CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_CRL_SIGNATURE_FAILURE,             CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD,    CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD,    CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_KEYUSAGE_NO_CRL_SIGN,              CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION,  CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_DIFFERENT_CRL_SCOPE,               CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_CRL_PATH_VALIDATION_ERROR,         CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
+    {X509_V_ERR_INVALID_PURPOSE,                   CERT_CAUSE_PURPOSE,            say_purpose        },
+    {X509_V_ERR_EE_KEY_TOO_SMALL,                  CERT_CAUSE_WEAK,               say_weak_key       },
+    {X509_V_ERR_CA_KEY_TOO_SMALL,                  CERT_CAUSE_WEAK,               say_weak_key       },
+    {X509_V_ERR_CA_MD_TOO_WEAK,                    CERT_CAUSE_WEAK,               say_weak_signature },
+    {X509_V_ERR_INVALID_CA,                        CERT_CAUSE_BAD_PATH,           say_no_ca          },
+    {X509_V_ERR_PATH_LENGTH_EXCEEDED,              CERT_CAUSE_BAD_PATH,           say_path_length    },
+    {X509_V_ERR_CERT_CHAIN_TOO_LONG,               CERT_CAUSE_BAD_PATH,           say_too_long       },
+    {X509_V_ERR_PERMITTED_VIOLATION,               CERT_CAUSE_BAD_PATH,           say_name_constraint},
+    {X509_V_ERR_EXCLUDED_VIOLATION,                CERT_CAUSE_BAD_PATH,           say_name_constraint},
+    {X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION,      CERT_CAUSE_BAD_PATH,           say_critical       },
+    {X509_V_ERR_OUT_OF_MEM,                        CERT_CAUSE_LOCAL,              say_local          },
+};
+static const struct complaint other_complaint = {0, CERT_CAUSE_BAD_PATH, say_other};
+static const struct complaint local_complaint = {X509_V_ERR_OUT_OF_MEM, CERT_CAUSE_LOCAL,
+                                                 say_local};
+
+static const struct complaint *complaint_of(int code)
+{
+    for (size_t i = 0; i < ARRAY_LEN(complaints); i++)
+        if (complaints[i].code == code)
+            return &complaints[i];
+    return &other_complaint;
+}
+
+static void complain(X509_STORE_CTX *ctx, X509 *cert, int depth, int code, struct cert_problem *p)
+{
+    char name[CERT_NAME_SHORT_MAX];
+    struct finding f = {ctx, cert, code, depth, "client certificate"};
+    const struct complaint *c = cert ? complaint_of(code) : &local_complaint;
+    if (cert && depth > 0) {
+        cert_name_short(X509_get_subject_name(cert), name);
+        snprintf(f.who, sizeof(f.who), "issuing CA certificate (%s)", name);
+    }
+    p->cause = c->cause;
+    c->say(&f, p->reason);
+}
+
+/* No list for a CA above the issuer: those are looked at only where there is one.  A certificate
+ * that is itself an anchor has no issuer here whose list could be asked for. */
+static bool missing_crl_is_fine(X509_STORE_CTX *ctx)
+{
+    return X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNABLE_TO_GET_CRL &&
+           (X509_STORE_CTX_get_error_depth(ctx) > 0 ||
+            sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) == 1);
+}
+
+/* OpenSSL asks here for every error (and every certificate found good). */
+static int on_step(int ok, X509_STORE_CTX *ctx)
+{
+    if (ok)
+        return 1;
+    if (missing_crl_is_fine(ctx)) {
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        return 1;
+    }
+    complain(ctx, X509_STORE_CTX_get_current_cert(ctx), X509_STORE_CTX_get_error_depth(ctx),
+             X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_app_data(ctx));
+    return 0;
+}
+
+/* Two rules of RFC 5280 that OpenSSL applies only with X509_V_FLAG_X509_STRICT, whose other rules
+ * (key identifiers, critical marks) would shut out many a private CA: the TLS signature needs
+ * digitalSignature where key usage is given (4.2.1.3), and an intermediate needs basicConstraints
+ * (6.1.4 k), not just the key usage of a CA (CERT-09). */
+static bool keeps_strict_rules(X509_STORE_CTX *ctx, struct cert_problem *p)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    X509 *leaf = sk_X509_value(chain, 0);
+    if (!(X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE)) {
+        complain(ctx, leaf, 0, X509_V_ERR_INVALID_PURPOSE, p);
+        return false;
+    }
+    for (int i = 1; i < sk_X509_num(chain) - 1; i++) {
+        X509 *ca = sk_X509_value(chain, i);
+        if (X509_check_ca(ca) == 1)
+            continue;
+        complain(ctx, ca, i, X509_V_ERR_INVALID_CA, p);
+        return false;
+    }
+    return true;
+}
+
+static bool
+validate(X509_STORE_CTX *ctx, struct cert_trust *t, int64_t now_ms, struct cert_problem *p)
+{
+    X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
+    X509_STORE_CTX_set_verify_cb(ctx, on_step);
+    if (X509_STORE_CTX_set_app_data(ctx, p) != 1 || X509_verify_cert(ctx) != 1 ||
+        !keeps_strict_rules(ctx, p))
+        return false;
+    cert_trust_remember(t, X509_STORE_CTX_get0_chain(ctx));
+    return true;
+}
+
+bool cert_path_is_valid(const struct cert_request *rq,
+                        struct cert_trust *t,
+                        struct cert_problem *ret_problem)
+{
+    ERROR_SCOPE;
+    struct cert_problem p;
+    complain(NULL, NULL, 0, X509_V_ERR_OUT_OF_MEM, &p);
+    CLEANUP(x509_stack_freep)
+    STACK_OF(X509) *known = rq->chain ? NULL : cert_trust_intermediates(t);
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    bool valid = ctx &&
+                 X509_STORE_CTX_init(ctx, cert_trust_store(t), rq->leaf,
+                                     rq->chain ? rq->chain : known) == 1 &&
+                 validate(ctx, t, rq->now_ms, &p);
+    X509_STORE_CTX_free(ctx);
+    if (!valid)
+        *ret_problem = p;
+    return valid;
+}
