@@ -55,7 +55,12 @@ void session_pump(struct session *s)
         stream_start_tls(s->stream, s->credentials->tls, NULL);
         return;
     }
-    stream_resume(s->stream); /* what was pipelined behind a suspended command */
+    /* While a command is suspended, or the client does not take its replies, nothing more is read;
+     * what was pipelined behind comes again with the resume. */
+    if (smtp_server_is_waiting(s->engine) || !flushed)
+        stream_pause(s->stream);
+    else
+        stream_resume(s->stream);
 }
 
 void session_shutdown(struct session *s, bool now)
@@ -121,8 +126,7 @@ static size_t on_input(void *ctx, const char *data, size_t len)
         log_number(&l, "dropped", (int64_t)(len - used));
         log_end(&l);
     }
-    if (s->start_tls || s->ending || worker_is_draining(s->worker))
-        session_pump(s);
+    session_pump(s); /* may free s */
     return used;
 }
 

@@ -384,6 +384,11 @@ bool smtp_server_is_idle(const struct smtp_server *s)
     return !s->t && s->wait == WAIT_NOTHING && s->state != SS_SASL && s->state != SS_TLS;
 }
 
+bool smtp_server_is_waiting(const struct smtp_server *s)
+{
+    return s->wait != WAIT_NOTHING;
+}
+
 bool smtp_server_has_ended(const struct smtp_server *s)
 {
     return s->state == SS_ENDED;

@@ -1,0 +1,195 @@
+#include "app/cmd_serve.h"
+
+#include "app/config.h"
+#include "app/privileges.h"
+#include "net/loop.h"
+#include "server/service.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#define DEFAULT_CONFIG "/etc/postern/postern.conf"
+#define GRACE_MS 30000
+
+struct server {
+    struct config *config;
+    struct loop *loop; /* of the main thread: signals only */
+    struct spool *spool;
+    struct relay *relay;
+    struct service *service;
+};
+
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
+
+static void usage(FILE *to)
+{
+    fprintf(to,
+            "usage: postern serve [-c FILE]\n"
+            "\n"
+            "Runs the submission server in the foreground until SIGTERM or SIGINT; SIGHUP loads\n"
+            "certificates, keys and revocation lists again.  The log goes to standard error.\n"
+            "\n"
+            "  -c, --config FILE   configuration, see postern.conf(5) [%s]\n"
+            "  -h, --help          this text\n",
+            DEFAULT_CONFIG);
+}
+
+/* The path of the configuration, or NULL with the exit status in *status. */
+static const char *parse_args(int argc, char **argv, int *status)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"help",   no_argument,       NULL, 'h'},
+        {NULL,     0,                 NULL, 0  },
+    };
+    const char *path = DEFAULT_CONFIG;
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (c == 'c') {
+            path = optarg;
+            continue;
+        }
+        usage(c == 'h' ? stdout : stderr);
+        *status = c == 'h' ? EX_OK : EX_USAGE;
+        return NULL;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "postern serve: unexpected argument \"%s\"; the configuration is named with -c\n", argv[optind]);
+        *status = EX_USAGE;
+        return NULL;
+    }
+    return path;
+}
+
+static void report_line(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
+static int fail(int status, const char *what, const char *why)
+{
+    log_message(LOG_LEVEL_ERROR, "start-failed", "%s: %s", what, why);
+    return status;
+}
+
+/* Only the main thread takes signals; threads made while they are blocked never see them. */
+static void signals_block(bool block)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; signals[i]; i++)
+        (void)sigaddset(&set, signals[i]);
+    (void)pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct server *s = arg;
+    char why[SERVICE_WHY_MAX];
+    if (signo != SIGHUP) {
+        log_message(LOG_LEVEL_NOTICE, "stopping", "signal %s, finishing what is in flight", sigabbrev_np(signo));
+        loop_stop(s->loop);
+    } else if (service_reload(s->service, why) == 0) {
+        log_message(LOG_LEVEL_NOTICE, "reloaded", "certificates, keys and revocation lists are loaded again");
+    }
+}
+
+static struct service_config service_settings(const struct config *c)
+{
+    return (struct service_config){
+        .hostname = c->hostname,
+        .workers = c->workers,
+        .listeners = c->listeners,
+        .n_listeners = c->n_listeners,
+        .trusts = c->trusts,
+        .n_trusts = c->n_trusts,
+        .identities = c->identities,
+        .n_identities = c->n_identities,
+        .message = c->message,
+        .routes = c->relay.routes,
+        .n_routes = c->relay.n_routes,
+        .postmaster = c->relay.postmaster,
+    };
+}
+
+/* Sockets and keys as the user who started us, everything after it as the one who serves. */
+static int start(struct server *s)
+{
+    char why[SERVICE_WHY_MAX] = "";
+    struct service_config sc = service_settings(s->config);
+    if (service_new(&sc, &s->service, why) < 0)
+        return fail(EX_CONFIG, "cannot serve", why);
+    if (privileges_drop(s->config->user, s->config->group, why) < 0)
+        return fail(EX_NOPERM, "cannot become the user who serves", why);
+    if (spool_open(&s->config->spool, &s->spool, why) < 0)
+        return fail(EX_CANTCREAT, "cannot open the spool", why);
+    if (relay_start(&s->config->relay, s->spool, &s->relay, why) < 0)
+        return fail(EX_CONFIG, "cannot deliver", why);
+    if (service_start(s->service, s->spool, s->relay, why) < 0)
+        return fail(EX_OSERR, "cannot serve", why);
+    return EX_OK;
+}
+
+static void log_listeners(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct listener_config *l = &c->listeners[i];
+        for (size_t k = 0; k < l->n_addresses; k++) {
+            struct log_line line;
+            log_begin(&line, LOG_LEVEL_NOTICE, "listening");
+            log_text(&line, "listener", l->name);
+            log_text(&line, "address", l->addresses[k]);
+            log_text(&line, "certificate-auth", cert_auth_name(l->cert_auth));
+            log_end(&line);
+        }
+    }
+    log_message(LOG_LEVEL_NOTICE, "ready", "serving as %s", c->hostname);
+}
+
+static void stop(struct server *s)
+{
+    service_stop(s->service, GRACE_MS);
+    if (s->relay)
+        relay_stop(s->relay, GRACE_MS);
+    if (s->spool)
+        spool_close(s->spool);
+    loop_free(s->loop);
+    config_free(s->config);
+}
+
+static int serve(struct server *s)
+{
+    signals_block(true);
+    int status = start(s);
+    signals_block(false);
+    if (status != EX_OK)
+        return status;
+    log_listeners(s->config);
+    loop_run(s->loop);
+    return EX_OK;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct server s = {0};
+    int status = EX_OK;
+    const char *path = parse_args(argc, argv, &status);
+    if (!path)
+        return status;
+    if (config_load(path, &s.config, report_line, NULL) != 0)
+        return EX_CONFIG;
+    log_set_level(s.config->log_level);
+    if (loop_new(&s.loop) < 0 || loop_signals(s.loop, signals, on_signal, &s) < 0)
+        status = fail(EX_OSERR, "cannot take signals", strerror(errno));
+    if (status == EX_OK)
+        status = serve(&s);
+    stop(&s);
+    if (status == EX_OK)
+        log_message(LOG_LEVEL_NOTICE, "stopped", "everything accepted is in the spool");
+    return status;
+}
