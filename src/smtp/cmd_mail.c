@@ -155,6 +155,10 @@ take_params(struct smtp_server *s, struct transaction *t, struct str rest, struc
     struct smtp_param p;
     unsigned seen = 0;
     int more;
+    if (rest.len && rest.p[0] != ' ') {
+        *r = smtp_reply(501, "5.5.4", "A space goes between address and parameters");
+        return false;
+    }
     while ((more = smtp_param_next(&rest, &p)) > 0)
         if (!take_param(s, t, &p, &seen, r))
             return false;

@@ -79,6 +79,10 @@ take_params(struct smtp_server *s, struct str rest, struct smtp_rcpt *rcpt, stru
 {
     struct smtp_param p;
     int more;
+    if (rest.len && rest.p[0] != ' ') {
+        *r = smtp_reply(501, "5.5.4", "A space goes between address and parameters");
+        return false;
+    }
     while ((more = smtp_param_next(&rest, &p)) > 0)
         if (!take_param(s, &p, rcpt, r))
             return false;
