@@ -58,7 +58,9 @@ static const char *parse_args(int argc, char **argv, int *status)
         return NULL;
     }
     if (optind < argc) {
-        fprintf(stderr, "postern serve: unexpected argument \"%s\"; the configuration is named with -c\n", argv[optind]);
+        fprintf(stderr,
+                "postern serve: unexpected argument \"%s\"; the configuration is named with -c\n",
+                argv[optind]);
         *status = EX_USAGE;
         return NULL;
     }
@@ -92,10 +94,12 @@ static void on_signal(void *arg, int signo)
     struct server *s = arg;
     char why[SERVICE_WHY_MAX];
     if (signo != SIGHUP) {
-        log_message(LOG_LEVEL_NOTICE, "stopping", "signal %s, finishing what is in flight", sigabbrev_np(signo));
+        log_message(LOG_LEVEL_NOTICE, "stopping", "signal %s, finishing what is in flight",
+                    sigabbrev_np(signo));
         loop_stop(s->loop);
     } else if (service_reload(s->service, why) == 0) {
-        log_message(LOG_LEVEL_NOTICE, "reloaded", "certificates, keys and revocation lists are loaded again");
+        log_message(LOG_LEVEL_NOTICE, "reloaded",
+                    "certificates, keys and revocation lists are loaded again");
     }
 }
 

@@ -78,8 +78,10 @@ static int harden(char *why)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(errno, why, "cannot give up new privileges: %s", strerror(errno));
+#ifndef __SANITIZE_ADDRESS__ /* the leak check at exit traces its own process */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fail(errno, why, "cannot forbid core dumps of our keys: %s", strerror(errno));
+#endif
     return 0;
 }
 

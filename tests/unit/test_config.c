@@ -1,0 +1,689 @@
+#include "unit.h"
+
+#include "app/conf.h"
+#include "app/config.h"
+#include "app/config_value.h"
+#include "app/suggest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* ---- a folder with the files that configurations name ---- */
+
+static char folder[] = "/tmp/postern-config-XXXXXX";
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static const char *write_file(const char *name, const char *text, size_t len)
+{
+    const char *path = path_of(name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    fclose(f);
+    return path;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    write_file("ca.pem", "", 0);
+    write_file("cert.pem", "", 0);
+    write_file("key.pem", "", 0);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ca.pem", "cert.pem",  "key.pem",
+                                        "t.conf", "more.conf", "loop.conf"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        (void)unlink(path_of(names[i]));
+    return rmdir(folder);
+}
+
+/* What was reported, one "LINE: text" each; other files than t.conf with their name. */
+static struct buf said;
+
+static void on_finding(void *arg, const struct config_finding *f)
+{
+    (void)arg;
+    const char *name = strrchr(f->file, '/') + 1;
+    assert_int_equal(buf_printf(&said, "%s%s%u: %s%s\n", strcmp(name, "t.conf") == 0 ? "" : name,
+                                strcmp(name, "t.conf") == 0 ? "" : ":", f->line,
+                                f->is_warning ? "warning: " : "", f->text),
+                     0);
+}
+
+static int read_text(const char *text, size_t len, struct config **ret)
+{
+    said.max = 1 << 16;
+    buf_clear(&said);
+    return config_read(write_file("t.conf", text, len), ret, on_finding, NULL);
+}
+
+#define ROUTE "route default { discard = yes }\n"
+#define TLS "certificate = cert.pem  key = key.pem "
+#define TRUST "trust staff { ca = ca.pem }\n"
+
+/* ---- what is read ---- */
+
+static const char whole[] =
+    "# everything once\n"
+    "hostname = \"mail.example.org\"\n"
+    "workers = 3  log-level = debug\n"
+    "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
+    "trust devices { ca = ca.pem }\n"
+    "identity email { source = san-email }\n"
+    "identity device { source = san-dns  trust = {devices} }\n"
+    "listener submission {\n"
+    "    address            = {\"127.0.0.1:587\", \"[::1]:587\"}  // two\n"
+    "    tls                = starttls\n"
+    "    certificate        = \"cert.pem\"\n"
+    "    key                = \"key.pem\"\n"
+    "    client-certificate = require\n"
+    "    certificate-auth   = explicit\n"
+    "    trust              = {staff, devices}\n"
+    "    sender = any  message-size = 10M  recipients = 200  errors = 0\n"
+    "    connections = 7  timeout = 1m\n"
+    "}\n"
+    "listener mx { address = \"*:25\" role = relay " TLS
+    " peers = {\"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:"
+    "99:AA:BB:CC:DD:EE:FF\"} }\n"
+    "spool { database = \"spool.db\"  min-free = 1G  max-size = 2T }\n"
+    "route Example.ORG { lmtp = \"/run/dovecot/lmtp\" }\n"
+    "route lmtp.test { lmtp = \"lmtp.example.net\" }\n"
+    "route local.test { maildir = \"mail/%u\" }\n"
+    "route default { smtp = \"[2001:db8::1]:587\"  tls = implicit  certificate = cert.pem\n"
+    "                key = key.pem  login = auto  tls-name = smart.example.net  ca = ca.pem }\n"
+    "delivery { retry-min = 1m  retry-max = 1h  expire = 2d  delay-warning = 4h\n"
+    "           concurrency = 9  postmaster = \"postmaster@example.org\" }\n"
+    "message { add-date = no  add-message-id = off  remove-bcc = false  hops = 50 }\n";
+
+static struct config *load_good(const char *text)
+{
+    struct config *c = NULL;
+    int r = read_text(text, strlen(text), &c);
+    if (r != 0)
+        fail_msg("%d: %s", r, said.data);
+    return c;
+}
+
+static void every_setting_is_read(void **state)
+{
+    (void)state;
+    struct config *c = load_good(whole);
+    assert_string_equal(said.len ? said.data : "", "");
+    assert_string_equal(c->hostname, "mail.example.org");
+    assert_int_equal(c->workers, 3);
+    assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(c->n_trusts, 2);
+    assert_string_equal(c->trusts[0].name, "staff");
+    assert_int_equal(c->trusts[0].n_ca, 1);
+    assert_string_equal(c->trusts[0].ca[0], path_of("ca.pem")); /* beside the file */
+    assert_int_equal(c->trusts[0].n_crl, 2);
+    assert_ptr_equal(config_trust(c, "devices"), &c->trusts[1]);
+    assert_null(config_trust(c, "nobody"));
+    assert_int_equal(c->n_identities, 2);
+    assert_int_equal(c->identities[1].source, CERT_SOURCE_SAN_DNS);
+    assert_string_equal(c->identities[1].trust[0], "devices");
+    assert_false(c->message.add_date || c->message.add_message_id || c->message.remove_bcc);
+    assert_int_equal(c->message.hops_max, 50);
+    assert_string_equal(c->spool.database, path_of("spool.db"));
+    assert_true(c->spool.min_free_bytes == 1ll << 30 && c->spool.max_bytes == 2ll << 40);
+    config_free(c);
+}
+
+static void listeners_are_read(void **state)
+{
+    (void)state;
+    struct config *c = load_good(whole);
+    const struct listener_config *a = &c->listeners[0], *b = &c->listeners[1];
+    assert_int_equal(c->n_listeners, 2);
+    assert_int_equal(a->n_addresses, 2);
+    assert_string_equal(a->addresses[1], "[::1]:587");
+    assert_int_equal(a->tls, LISTENER_TLS_STARTTLS);
+    assert_true(a->require_tls);
+    assert_string_equal(a->certificate, path_of("cert.pem"));
+    assert_string_equal(a->key, path_of("key.pem"));
+    assert_int_equal(a->client_certificate, TLS_CLIENT_CERT_REQUIRE);
+    assert_int_equal(a->cert_auth, CERT_AUTH_EXPLICIT);
+    assert_int_equal(a->n_trust, 2);
+    assert_int_equal(a->sender, SENDER_ANY);
+    assert_true(a->message_size_max == 10 << 20);
+    assert_int_equal(a->recipients_max, 200);
+    assert_int_equal(a->errors_max, 0);
+    assert_int_equal(a->connections_max, 7);
+    assert_int_equal(a->timeout_ms, 60000);
+    assert_int_equal(a->line, 8);
+    assert_int_equal(b->role, ROLE_RELAY);
+    assert_int_equal(b->n_peers, 1);
+    assert_string_equal(b->peers[0],
+                        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+    assert_int_equal(b->client_certificate, TLS_CLIENT_CERT_REQUEST); /* peers show certificates */
+    assert_int_equal(b->cert_auth, CERT_AUTH_OFF);
+    assert_false(b->require_tls);
+    config_free(c);
+}
+
+static void routes_are_read(void **state)
+{
+    (void)state;
+    struct config *c = load_good(whole);
+    const struct route_config *r = c->relay.routes;
+    assert_int_equal(c->relay.n_routes, 4);
+    assert_string_equal(r[0].domain, "example.org");
+    assert_int_equal(r[0].kind, ROUTE_LMTP);
+    assert_string_equal(r[0].path, "/run/dovecot/lmtp");
+    assert_int_equal(r[0].tls, ROUTE_TLS_OFF);
+    assert_string_equal(r[1].host, "lmtp.example.net");
+    assert_string_equal(r[1].port, "24");
+    assert_null(r[1].path);
+    assert_int_equal(r[1].tls, ROUTE_TLS_OPPORTUNISTIC);
+    assert_int_equal(r[2].kind, ROUTE_MAILDIR);
+    assert_string_equal(r[2].path, path_of("mail/%u"));
+    assert_int_equal(r[3].kind, ROUTE_SMTP);
+    assert_string_equal(r[3].host, "2001:db8::1");
+    assert_string_equal(r[3].port, "587");
+    assert_int_equal(r[3].tls, ROUTE_TLS_VERIFY);
+    assert_true(r[3].tls_implicit);
+    assert_string_equal(r[3].tls_name, "smart.example.net");
+    assert_string_equal(r[3].ca, path_of("ca.pem"));
+    assert_int_equal(r[3].login, ROUTE_LOGIN_AUTO);
+    assert_string_equal(c->relay.hostname, "mail.example.org");
+    assert_int_equal(c->relay.retry_min_ms, 60000);
+    assert_int_equal(c->relay.retry_max_ms, 3600000);
+    assert_int_equal(c->relay.expire_ms, 2 * 86400000);
+    assert_int_equal(c->relay.delay_warning_ms, 4 * 3600000);
+    assert_int_equal(c->relay.deliveries_max, 9);
+    assert_string_equal(c->relay.postmaster, "postmaster@example.org");
+    config_free(c);
+}
+
+static void what_is_not_written_has_its_default(void **state)
+{
+    (void)state;
+    struct config *c = load_good(TRUST "listener s { address = \"*:587\" " TLS "trust = staff }\n"
+                                       "route default { smtp = \"mx.example.net\" }\n");
+    const struct listener_config *ls = &c->listeners[0];
+    assert_true(*c->hostname);
+    assert_in_range(c->workers, 1, 256);
+    assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+    assert_int_equal(c->n_identities, 1);
+    assert_int_equal(c->identities[0].source, CERT_SOURCE_SAN_EMAIL);
+    assert_int_equal(ls->role, ROLE_SUBMISSION);
+    assert_int_equal(ls->tls, LISTENER_TLS_STARTTLS);
+    assert_true(ls->require_tls);
+    assert_int_equal(ls->client_certificate, TLS_CLIENT_CERT_REQUEST);
+    assert_int_equal(ls->cert_auth, CERT_AUTH_IMPLICIT);
+    assert_int_equal(ls->sender, SENDER_OWN);
+    assert_true(ls->message_size_max == 50 << 20);
+    assert_int_equal(ls->recipients_max, 1000);
+    assert_int_equal(ls->errors_max, 20);
+    assert_int_equal(ls->connections_max, 10000);
+    assert_int_equal(ls->timeout_ms, 300000);
+    assert_string_equal(c->spool.database, "/var/lib/postern/spool.db");
+    assert_true(c->message.add_date && c->message.add_message_id && c->message.remove_bcc);
+    assert_int_equal(c->message.hops_max, 100);
+    assert_string_equal(c->relay.routes[0].port, "25");
+    assert_int_equal(c->relay.routes[0].tls, ROUTE_TLS_OPPORTUNISTIC);
+    config_free(c);
+}
+
+/* CERT-01: no CertificateRequest unless some certificate would count. */
+static void nobody_is_asked_for_a_certificate_unless_it_counts(void **state)
+{
+    (void)state;
+    struct config *c = load_good("listener s { address = \"*:587\" " TLS "}\n" ROUTE);
+    assert_int_equal(c->listeners[0].client_certificate, TLS_CLIENT_CERT_OFF);
+    assert_int_equal(c->listeners[0].cert_auth, CERT_AUTH_OFF);
+    assert_string_equal(said.data,
+                        "1: warning: nobody can log in on listener \"s\"; write trust = {NAME}\n");
+    config_free(c);
+}
+
+/* ---- what is wrong ---- */
+
+#define GOOD_LISTENER TRUST "listener s { address = \"*:587\" " TLS "trust = staff }\n"
+
+/* clang-format off */
+static const struct mistake_row {
+    const char *name, *text, *want; /* want: part of what is said */
+} mistakes[] = {
+    {"unknown setting", GOOD_LISTENER "hostnam = x\n" ROUTE, "3: unknown setting \"hostnam\"; did you mean \"hostname\"?"},
+    {"unknown in a block", TRUST "listener s { address = \"*:587\" " TLS "trust = staff\n certficate-auth = explicit }\n" ROUTE, "3: unknown setting \"certficate-auth\" in \"listener\"; did you mean \"certificate-auth\"?"},
+    {"unknown, nothing near", "spool { colour = blue }\n", "1: unknown setting \"colour\" in \"spool\"; there are database, min-free, max-size"},
+    {"unknown block", "listner s { }\n", "1: unknown block \"listner\"; did you mean \"listener\"?"},
+    {"unknown block, nothing near", "zebra { }\n", "1: unknown block \"zebra\"; there are trust,"},
+    {"block as setting", "spool = \"x\"\n", "1: \"spool\" is a block; write spool { ... }"},
+    {"setting as block", "hostname { }\n", "1: \"hostname\" is a setting, not a block"},
+    {"setting as block inside", "spool { database { } }\n", "1: \"database\" is a setting, not a block"},
+    {"block inside a block", "spool {\nroute x { discard = yes }\n}\n", "2: the block \"route\" stands inside \"spool\" of line 1; is the \"}\" of that one missing?"},
+    {"set twice", "hostname = a\n\nhostname = b\n", "3: \"hostname\" is set twice in one block, first on line 1"},
+    {"block twice", "spool { }\nspool { }\n", "2: \"spool\" is written twice, first on line 1"},
+    {"name twice", TRUST TRUST, "2: \"trust staff\" is written twice, first on line 1"},
+    {"route twice, case apart", "route a.test { discard = yes }\nroute A.Test { discard = yes }\n", "2: \"route A.Test\" is written twice"},
+    {"no name", "trust { ca = ca.pem }\n", "1: this \"trust\" has no name; write trust NAME"},
+    {"name too many", "spool x { }\n", "1: \"spool\" takes no name"},
+    {"name with spaces", "trust \"a b\" { ca = ca.pem }\n", "1: \"a b\" is no name for \"trust\""},
+    {"list for one", "hostname = {a, b}\n", "1: \"hostname\" takes one value, not a list"},
+    {"empty", "user = \"\"\n", "1: \"user\" is empty"},
+    {"no host name", "hostname = \"a b\"\n", "1: \"a b\" is no domain name"},
+    {"no number", "workers = many\n", "1: \"many\" is no number from 1 to 256 for \"workers\""},
+    {"no duration", "delivery { expire = 5 }\n", "1: \"5\" is no duration for \"expire\"; write a number with ms, s, m, h, d or w, such as expire = 5m"},
+    {"too short", "delivery { expire = 5ms }\n", "1: \"5ms\" is too short for \"expire\""},
+    {"too long", "delivery { expire = 99w }\n", "1: \"99w\" is too long for \"expire\""},
+    {"no size", "spool { min-free = 5X }\n", "1: \"5X\" is no size for \"min-free\""},
+    {"not yes", "message { add-date = maybe }\n", "1: \"maybe\" is not yes or no; write add-date = yes"},
+    {"no word", "log-level = loud\n", "1: \"loud\" is no value of \"log-level\"; write error, warning, notice, info or debug"},
+    {"no file", "trust a { ca = {\"ca.pem\",\n \"none.pem\"} }\n", "none.pem\", named by \"ca\": No such file or directory"},
+    {"the line in a list", "trust a { ca = {\"ca.pem\",\n \"none.pem\"} }\n", "2: cannot read"},
+    {"a folder", "trust a { ca = \"/tmp\" }\n", "1: cannot read \"/tmp\", named by \"ca\": Is a directory"},
+    {"no ca", "trust a { }\n", "1: trust \"a\" names no CA"},
+    {"empty ca", "trust a { ca = {} }\n", "1: trust \"a\" names no CA"},
+    {"postgresql", "spool { database = \"postgresql://db/x\" }\n", "1: this build has no PostgreSQL spool"},
+    {"no such trust", TRUST "identity i { source = san-email trust = {stuff} }\n", "2: there is no trust \"stuff\"; did you mean \"staff\"?"},
+    {"no source", "identity i { }\n", "1: identity \"i\" has no source"},
+    {"no user", "user = no-such-user-here\n", "1: there is no user \"no-such-user-here\""},
+    {"no group", "group = no-such-group-here\n", "1: there is no group \"no-such-group-here\""},
+    {"no listener", ROUTE, "1: there is no listener"},
+    {"no route", GOOD_LISTENER, "1: there is no route, so no recipient can be accepted"},
+    {"no default", GOOD_LISTENER "route a.test { discard = yes }\n", "1: warning: there is no route default"},
+
+    {"no address", "listener s { }\n", "1: listener \"s\" has no address; write address = \"*:587\""},
+    {"bad address", "listener s { address = \"localhost:587\" }\n", "1: \"localhost:587\" is no address to listen on"},
+    {"same address", GOOD_LISTENER "listener t { address = \"*:587\" }\n", "3: listener \"t\" wants *:587, which listener \"s\" of line 2 has as *:587"},
+    {"same address, other words", GOOD_LISTENER "listener t { address = \"0.0.0.0:587\" }\n", "3: listener \"t\" wants 0.0.0.0:587"},
+    {"same address in one list", "listener t { address = {\"[::1]:25\", \"[0::1]:25\"} }\n", "1: listener \"t\" wants [0::1]:25"},
+    {"no certificate", "listener s { address = \"*:587\" }\n", "1: listener \"s\" has tls = starttls and no certificate"},
+    {"no key", "listener s { certificate = cert.pem }\n", "1: there is a certificate without its key"},
+    {"key alone", "listener s { key = cert.pem }\n", "1: there is a key without its certificate"},
+    {"certificate unused", "listener s { tls = none certificate = cert.pem }\n", "1: warning: unused: this listener has tls = none"},
+    {"request without trust", "listener s { client-certificate = request }\n", "1: certificates are asked for and nobody's count"},
+    {"explicit without certificates", "listener s { certificate-auth = explicit }\n", "1: certificate-auth = explicit needs certificates; write trust = {NAME}"},
+    {"implicit, certificates off", TRUST "listener s { client-certificate = off trust = staff\n certificate-auth = implicit }\n", "3: certificate-auth = implicit needs certificates; write client-certificate = request"},
+    {"trust unused", TRUST "listener s { client-certificate = off trust = staff }\n", "2: warning: unused: client-certificate = off"},
+    {"trust unused on relay", TRUST "listener s { role = relay trust = staff }\n", "2: warning: unused: on a relay listener"},
+    {"no TLS, certificates", "listener s { tls = none client-certificate = request }\n", "1: a certificate comes with TLS"},
+    {"no TLS, auth", "listener s { tls = none certificate-auth = implicit }\n", "1: a certificate comes with TLS"},
+    {"no TLS, trust", TRUST "listener s { tls = none trust = staff }\n", "2: a certificate comes with TLS"},
+    {"no TLS, required", "listener s { tls = none require-tls = yes }\n", "1: require-tls = yes with tls = none shuts everybody out"},
+    {"peers on submission", "listener s { peers = {} }\n", "1: peers relay without logging in, which a submission listener never allows"},
+    {"peers without certificates", "listener s { role = relay client-certificate = off peers = {} }\n", "1: peers are known by their certificates"},
+    {"peers are no login", "listener s { role = relay certificate-auth = explicit peers = {\"" "0011223344556677889900112233445566778899001122334455667788990011" "\"} }\n", "1: peers relay without logging in; who logs in needs trust"},
+    {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
+    {"few recipients", "listener s { recipients = 10 }\n", "1: warning: RFC 5321 4.5.3.1.8"},
+
+    {"route nowhere", "route a.test { }\n", "1: route \"a.test\" leads nowhere"},
+    {"discard = no", "route a.test { discard = no }\n", "1: route \"a.test\" leads nowhere"},
+    {"route two ways", "route a.test { smtp = \"h\"\n lmtp = \"/x\" }\n", "2: a route goes one way, and this one has both smtp and lmtp"},
+    {"route domain", "route \"a b\" { discard = yes }\n", "1: \"a b\" is no domain"},
+    {"next hop", "route a.test { smtp = \"h:99999\" }\n", "1: \"h:99999\" is no next hop; write smtp = \"mail.example.net:25\""},
+    {"maildir template", "route a.test { maildir = \"/x/%x\" }\n", "1: \"%\" stands for nothing here"},
+    {"maildir template, end", "route a.test { maildir = \"/x/%\" }\n", "1: \"%\" stands for nothing here"},
+    {"TLS to a folder", "route a.test { maildir = \"/x\" tls = verify }\n", "1: \"tls\" has no meaning for a route without a next hop"},
+    {"TLS to a socket", "route a.test { lmtp = \"/x\" tls = verify }\n", "1: \"tls\" has no meaning for a UNIX socket"},
+    {"half a pair", "route a.test { smtp = h key = key.pem }\n", "1: certificate and key go together"},
+    {"login with nothing", "route a.test { smtp = h login = auto }\n", "1: login needs something to show"},
+    {"login to LMTP", "route a.test { lmtp = h login = auto " TLS "}\n", "1: there is no login with LMTP"},
+    {"certificate in the clear", "route a.test { smtp = h tls = off " TLS "}\n", "1: a certificate needs TLS"},
+    {"login to anybody", "route a.test { smtp = h tls = require login = auto " TLS "}\n", "1: warning: this logs in at a next hop whose name was not verified"},
+    {"ca unused", "route a.test { smtp = h ca = ca.pem }\n", "1: warning: unused: only tls = verify"},
+    {"retry order", "delivery { retry-min = 5h }\n", "1: retry-min is above retry-max"},
+    {"expires first", "delivery { expire = 1m }\n", "1: mail would expire before it is tried again"},
+    {"postmaster", "delivery { postmaster = root }\n", "1: \"root\" is no mail address"},
+
+    {"no value", "hostname =\nworkers = 2\n", "1: \"hostname\" has no value after \"=\""},
+    {"no equals sign", "workers 2\nlog-level = loud\n", "1: \"workers 2\" is neither setting nor block; write workers = 2"},
+    {"reads on behind", "workers 2\nlog-level = loud\n", "2: \"loud\" is no value"},
+    {"a word alone", "workers\n", "1: \"workers\" is neither setting nor block"},
+    {"string not closed", "user = \"x\nlog-level = loud\n", "1: this string has no end"},
+    {"string not closed, next line", "user = \"x\nlog-level = loud\n", "2: \"loud\" is no value"},
+    {"escape", "user = \"a\\qb\"\n", "1: \"\\q\" means nothing in a string"},
+    {"comment not closed", "\n/* x\n", "2: this comment has no end"},
+    {"block not closed", "\nspool {\n min-free = 1M\n", "2: the block \"spool\" that begins here is not closed"},
+    {"closed too often", "spool { }\n}\n", "2: \"}\" is out of place here"},
+    {"sign out of place", "= 3\nlog-level = loud\n", "1: \"=\" is out of place here"},
+    {"list not closed", "trust a { ca = {ca.pem }\n", "1: the block \"trust a\" that begins here is not closed"},
+    {"list with a sign", "trust a { ca = {ca.pem = } }\n", "1: \"=\" cannot stand in the list of \"ca\""},
+    {"title too many", "trust a b { ca = ca.pem }\n log-level = loud\n", "1: \"trust a\" is neither setting nor block"},
+    {"title too many, reads on", "trust a b {\n ca = ca.pem }\n log-level = loud\n", "3: \"loud\" is no value"},
+    {"include of nothing", "include(\"none.conf\")\n", "1: cannot read"},
+    {"include without a name", "include()\n", "1: not an include; write include(\"file.conf\")"},
+    {"not UTF-8", "hostname = \xff\n", "1: this is not a text file in UTF-8"},
+};
+/* clang-format on */
+
+static void each_mistake_is_named_with_its_line(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        const struct mistake_row *row = &mistakes[i];
+        struct config *c = NULL;
+        int r = read_text(row->text, strlen(row->text), &c);
+        bool is_warning = strstr(row->want, ": warning: ") != NULL;
+        if (!said.data || !strstr(said.data, row->want))
+            fail_msg("%s: \"%s\" is not in:\n%s", row->name, row->want, said.data ? said.data : "");
+        check(row->name, is_warning || r > 0);
+        check(row->name, (c != NULL) == (r == 0));
+        config_free(c);
+    }
+}
+
+static void all_mistakes_are_told_in_order(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "hostnam = x\n# comment\nspool { colour = blue\n  max-size = 1X }\nworkers 2\n" ROUTE;
+    struct config *c = NULL;
+    assert_int_equal(read_text(text, strlen(text), &c), 5);
+    static const char *const lines[] = {"1: there is no listener", "1: unknown setting",
+                                        "3: unknown", "4: ", "5: "};
+    const char *at = said.data;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        const char *found = strstr(at, lines[i]);
+        if (i < 2)
+            found = strstr(said.data, lines[i]); /* of one line, in any order */
+        check(lines[i], found);
+        at = found;
+    }
+}
+
+static void a_report_has_an_end(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT(1 << 16);
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(buf_puts(&text, "x { }\n"), 0);
+    struct config *c = NULL;
+    assert_in_range(read_text(text.data, text.len, &c), 1000, 1100);
+    assert_non_null(strstr(said.data, "there is more to say"));
+    size_t lines = 0;
+    for (const char *p = said.data; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    assert_int_equal(lines, 101);
+    buf_done(&text);
+}
+
+/* ---- includes ---- */
+
+static void a_file_can_include_another(void **state)
+{
+    (void)state;
+    static const char more[] = "\n\nworkers = 5\n" ROUTE;
+    write_file("more.conf", more, strlen(more));
+    struct config *c = load_good(GOOD_LISTENER "include(\"more.conf\")\n");
+    assert_int_equal(c->workers, 5);
+    assert_int_equal(c->relay.n_routes, 1);
+    assert_string_equal(c->route_places[0].file, path_of("more.conf"));
+    assert_int_equal(c->route_places[0].line, 4);
+    config_free(c);
+}
+
+static void a_mistake_in_an_included_file_names_it(void **state)
+{
+    (void)state;
+    static const char more[] = "\nlog-level = loud\n",
+                      text[] = "include(\"more.conf\")\nlog-level = info\n";
+    write_file("more.conf", more, strlen(more));
+    struct config *c = NULL;
+    assert_true(read_text(text, strlen(text), &c) > 0);
+    assert_non_null(strstr(said.data, "more.conf:2: \"loud\" is no value"));
+    assert_non_null(strstr(said.data, "\n2: \"log-level\" is set twice"));
+}
+
+static void a_file_cannot_include_itself(void **state)
+{
+    (void)state;
+    static const char loop[] = "include(\"t.conf\")\n", text[] = "include(\"loop.conf\")\n";
+    write_file("loop.conf", loop, strlen(loop));
+    struct config *c = NULL;
+    assert_true(read_text(text, strlen(text), &c) > 0);
+    assert_non_null(strstr(said.data, "includes itself"));
+}
+
+static void what_cannot_be_read_is_said(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    buf_clear(&said);
+    assert_int_equal(config_read(path_of("none.conf"), &c, on_finding, NULL), -ENOENT);
+    assert_non_null(strstr(said.data, "cannot read"));
+    assert_int_equal(config_read(folder, &c, on_finding, NULL), -EISDIR);
+    assert_null(c);
+}
+
+static void hostile_text_is_read_to_the_end(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT(2 << 20);
+    while (text.len < 100000)
+        assert_int_equal(buf_puts(&text, "a b {"), 0);
+    struct config *c = NULL;
+    assert_true(read_text(text.data, text.len, &c) > 0);
+    assert_non_null(strstr(said.data, "nested too deeply"));
+    buf_clear(&text);
+    while (text.len <= CONF_TEXT_MAX)
+        assert_int_equal(buf_puts(&text, "# a long comment\n"), 0);
+    assert_int_equal(read_text(text.data, text.len, &c), -EFBIG);
+    assert_true(read_text("a\0b", 3, &c) > 0);
+    assert_non_null(strstr(said.data, "not a text file"));
+    assert_true(read_text("\xef\xbb\xbf\r\n", 5, &c) > 0);
+    assert_null(strstr(said.data, "not a text file"));
+    assert_null(c);
+    buf_done(&text);
+}
+
+/* ---- single values ---- */
+
+static void durations_have_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        int64_t want; /* -1: refused */
+    } rows[] = {
+        {"500ms",                    500      },
+        {"300s",                     300000   },
+        {"5m",                       300000   },
+        {"4H",                       14400000 },
+        {"5d",                       432000000},
+        {"1w",                       604800000},
+        {"0",                        0        },
+        {"5",                        -1       },
+        {"",                         -1       },
+        {"m",                        -1       },
+        {"-5m",                      -1       },
+        {"5 m",                      -1       },
+        {"5mm",                      -1       },
+        {"9223372036854775807w",     -1       },
+        {"99999999999999999999999s", -1       },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t got = -1;
+        int r = value_duration(rows[i].in, &got);
+        check(rows[i].in, got == rows[i].want && r == (rows[i].want < 0 ? -EINVAL : 0));
+    }
+}
+
+static void sizes_are_powers_of_1024(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        uint64_t want; /* 1: refused */
+    } rows[] = {
+        {"1000",      1000       },
+        {"64K",       65536      },
+        {"50m",       50ull << 20},
+        {"2G",        2ull << 30 },
+        {"1T",        1ull << 40 },
+        {"",          1          },
+        {"K",         1          },
+        {"5KB",       1          },
+        {"5 K",       1          },
+        {"16777216T", 1          },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t got = 1;
+        int r = value_size(rows[i].in, &got);
+        check(rows[i].in, got == rows[i].want && r == (rows[i].want == 1 ? -EINVAL : 0));
+    }
+}
+
+static void addresses_to_listen_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        int want; /* kind, -1: refused */
+        unsigned port;
+    } rows[] = {
+        {"127.0.0.1:587",   ENDPOINT_IPV4, 587  },
+        {"[::1]:65535",     ENDPOINT_IPV6, 65535},
+        {"*:25",            ENDPOINT_ANY,  25   },
+        {"unix:/run/x",     ENDPOINT_UNIX, 0    },
+        {"unix:x",          -1,            0    },
+        {"127.0.0.1",       -1,            0    },
+        {"127.0.0.1:",      -1,            0    },
+        {"127.0.0.1:0",     -1,            0    },
+        {"127.0.0.1:65536", -1,            0    },
+        {"127.0.0.1:smtp",  -1,            0    },
+        {"127.1:25",        -1,            0    },
+        {"::1:25",          -1,            0    },
+        {"[::1]25",         -1,            0    },
+        {"[::1",            -1,            0    },
+        {"[127.0.0.1]:25",  -1,            0    },
+        {"[*]:25",          -1,            0    },
+        {"localhost:25",    -1,            0    },
+        {":25",             -1,            0    },
+        {"",                -1,            0    },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct endpoint e = {.port = 0};
+        int r = value_endpoint(rows[i].in, &e);
+        check(rows[i].in, r == (rows[i].want < 0 ? -EINVAL : 0));
+        check(rows[i].in, r < 0 || ((int)e.kind == rows[i].want && e.port == rows[i].port));
+    }
+}
+
+static void addresses_collide(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool want;
+    } rows[] = {
+        {"127.0.0.1:25", "127.0.0.1:25", true },
+        {"127.0.0.1:25", "127.0.0.1:26", false},
+        {"127.0.0.1:25", "0.0.0.0:25",   false}, /* the kernel prefers the exact one */
+        {"*:25",         "0.0.0.0:25",   true },
+        {"*:25",         "[::]:25",      true },
+        {"*:25",         "127.0.0.1:25", false},
+        {"0.0.0.0:25",   "[::]:25",      false},
+        {"unix:/a",      "unix:/a",      true },
+        {"unix:/a",      "unix:/b",      false},
+        {"unix:/a",      "*:25",         false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct endpoint a, b;
+        assert_int_equal(value_endpoint(rows[i].a, &a), 0);
+        assert_int_equal(value_endpoint(rows[i].b, &b), 0);
+        check(rows[i].b, endpoint_collides(&a, &b) == rows[i].want);
+        check(rows[i].b, endpoint_collides(&b, &a) == rows[i].want);
+    }
+}
+
+static void next_hops(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *host, *port; /* host NULL: refused */
+    } rows[] = {
+        {"mail.example.net:587",  "mail.example.net", "587" },
+        {"mail.example.net",      "mail.example.net", "25"  },
+        {"192.0.2.1:25",          "192.0.2.1",        "25"  },
+        {"[2001:db8::1]:2525",    "2001:db8::1",      "2525"},
+        {"[2001:db8::1]",         "2001:db8::1",      "25"  },
+        {"[mail.example.net]:25", NULL,               NULL  },
+        {"mail.example.net:",     NULL,               NULL  },
+        {"mail..example.net",     NULL,               NULL  },
+        {"2001:db8::1",           NULL,               NULL  },
+        {":25",                   NULL,               NULL  },
+        {"a b:25",                NULL,               NULL  },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arena memory;
+        arena_init(&memory, 4096);
+        const char *host = NULL, *port = NULL;
+        int r = value_host_port(rows[i].in, "25", &memory, &host, &port);
+        check(rows[i].in, r == (rows[i].host ? 0 : -EINVAL));
+        check(rows[i].in,
+              r < 0 || (strcmp(host, rows[i].host) == 0 && strcmp(port, rows[i].port) == 0));
+        check(rows[i].in, r == 0 || (!host && !port));
+        arena_done(&memory);
+    }
+}
+
+static void the_nearest_word_is_suggested(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"certificate", "certificate-auth", "client-certificate",
+                                        "tls", "trust"};
+    static const struct {
+        const char *in, *want;
+    } rows[] = {
+        {"certifcate",                                           "certificate"     },
+        {"certificate_auth",                                     "certificate-auth"},
+        {"client-cert",                                          NULL              },
+        {"tsl",                                                  "tls"             },
+        {"tursts",                                               "trust"           },
+        {"x",                                                    NULL              },
+        {"",                                                     NULL              },
+        {"ssl",                                                  NULL              },
+        {"a-word-longer-than-any-setting-of-any-block-there-is", NULL              },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *got = suggest(rows[i].in, known, ARRAY_LEN(known));
+        check(rows[i].in,
+              got == rows[i].want || (got && rows[i].want && strcmp(got, rows[i].want) == 0));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_setting_is_read),
+        cmocka_unit_test(listeners_are_read),
+        cmocka_unit_test(routes_are_read),
+        cmocka_unit_test(what_is_not_written_has_its_default),
+        cmocka_unit_test(nobody_is_asked_for_a_certificate_unless_it_counts),
+        cmocka_unit_test(each_mistake_is_named_with_its_line),
+        cmocka_unit_test(all_mistakes_are_told_in_order),
+        cmocka_unit_test(a_report_has_an_end),
+        cmocka_unit_test(a_file_can_include_another),
+        cmocka_unit_test(a_mistake_in_an_included_file_names_it),
+        cmocka_unit_test(a_file_cannot_include_itself),
+        cmocka_unit_test(what_cannot_be_read_is_said),
+        cmocka_unit_test(hostile_text_is_read_to_the_end),
+        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(sizes_are_powers_of_1024),
+        cmocka_unit_test(addresses_to_listen_on),
+        cmocka_unit_test(addresses_collide),
+        cmocka_unit_test(next_hops),
+        cmocka_unit_test(the_nearest_word_is_suggested),
+    };
+    int failed = cmocka_run_group_tests(tests, make_folder, remove_folder);
+    buf_done(&said);
+    return failed;
+}
