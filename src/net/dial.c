@@ -1,6 +1,5 @@
 #include "net/dial.h"
 
-#include "base/str.h"
 #include "net/loop_internal.h"
 
 #include <errno.h>
@@ -9,15 +8,9 @@
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/un.h>
 
 #define ADDRESSES_MAX 8
 #define TRIED_MAX 512
-
-struct address {
-    socklen_t len;
-    struct sockaddr_storage sa;
-};
 
 /* What the resolver holds; it may outlive the dial, whose cancelled question is answered later. */
 struct question {
@@ -26,7 +19,7 @@ struct question {
 
 struct dial {
     char *host, *port; /* NULL for a UNIX socket */
-    struct address addresses[ADDRESSES_MAX];
+    struct endpoint addresses[ADDRESSES_MAX];
     size_t n_addresses, next;
     struct question *question;
     struct evdns_getaddrinfo_request *request;
@@ -47,13 +40,10 @@ static void tell(struct dial *d, const char *fmt, ...)
     d->tried_len = MIN(d->tried_len + (size_t)MAX(n, 0), (size_t)TRIED_MAX - 1);
 }
 
-static void add_address(struct dial *d, const struct sockaddr *sa, size_t len)
+static void add_address(struct dial *d, const struct endpoint *e)
 {
-    if (d->n_addresses == ADDRESSES_MAX || len > sizeof(struct sockaddr_storage))
-        return;
-    struct address *a = &d->addresses[d->n_addresses++];
-    memcpy(&a->sa, sa, len);
-    a->len = (socklen_t)len;
+    if (d->n_addresses < ADDRESSES_MAX)
+        d->addresses[d->n_addresses++] = *e;
 }
 
 struct dial *dial_new(const char *host, const char *port)
@@ -68,15 +58,12 @@ struct dial *dial_new(const char *host, const char *port)
 struct dial *dial_new_unix(const char *path)
 {
     struct dial *d = xcalloc(1, sizeof(*d));
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    struct endpoint e;
     tell(d, "unix:%.200s: ", path);
-    size_t len = strlen(path);
-    if (len >= sizeof(sun.sun_path)) {
-        tell(d, "a socket's path has at most %zu octets", sizeof(sun.sun_path) - 1);
-        return d;
-    }
-    memcpy(sun.sun_path, path, len);
-    add_address(d, (const struct sockaddr *)&sun, sizeof(sun));
+    if (endpoint_unix(path, &e) == 0)
+        add_address(d, &e);
+    else
+        tell(d, "a socket's path has 1 to %d octets", ENDPOINT_PATH_MAX);
     return d;
 }
 
@@ -96,23 +83,22 @@ void dial_free(struct dial *d)
 
 static void add_all(struct dial *d, const struct addrinfo *list)
 {
-    for (; list; list = list->ai_next)
-        add_address(d, list->ai_addr, list->ai_addrlen);
+    for (; list; list = list->ai_next) {
+        struct endpoint e = {.len = list->ai_addrlen};
+        if (list->ai_addrlen > sizeof(e.sa))
+            continue;
+        memcpy(&e.sa, list->ai_addr, list->ai_addrlen);
+        add_address(d, &e);
+    }
 }
 
-/* A literal, with a scope such as "fe80::1%eth0" perhaps.  AI_NUMERICHOST asks nobody. */
-static int add_literal(struct dial *d, const char *host)
+static bool add_literal(struct dial *d, const char *host, uint16_t port)
 {
-    struct addrinfo *list = NULL;
-    int r = getaddrinfo(
-        host, d->port,
-        &(struct addrinfo){.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM},
-        &list);
-    if (r)
-        return r;
-    add_all(d, list);
-    freeaddrinfo(list);
-    return 0;
+    struct endpoint e;
+    if (endpoint_parse(str_of(host), port, &e) < 0)
+        return false;
+    add_address(d, &e);
+    return true;
 }
 
 static void resolver_failed(struct dial *d, int error)
@@ -144,9 +130,9 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *arg)
 
 static void ask(struct dial *d, struct loop *l)
 {
-    struct evdns_base *dns = loop_evdns_base(l);
+    struct evdns_base *dns = d->host[0] ? loop_evdns_base(l) : NULL;
     if (!dns) {
-        resolver_failed(d, EVUTIL_EAI_MEMORY);
+        resolver_failed(d, d->host[0] ? EVUTIL_EAI_MEMORY : EVUTIL_EAI_NONAME);
         d->resolved(d->arg);
         return;
     }
@@ -184,10 +170,10 @@ void dial_resolve(struct dial *d, struct loop *l, void (*resolved)(void *arg), v
         tell(d, "the port is not a number from 1 to 65535");
         resolved(arg);
     } else if (is_localhost(d->host)) {
-        (void)add_literal(d, "127.0.0.1");
-        (void)add_literal(d, "::1");
+        (void)add_literal(d, "127.0.0.1", (uint16_t)port);
+        (void)add_literal(d, "::1", (uint16_t)port);
         resolved(arg);
-    } else if (add_literal(d, d->host) == 0) {
+    } else if (add_literal(d, d->host, (uint16_t)port)) {
         resolved(arg);
     } else {
         ask(d, l);
@@ -207,11 +193,11 @@ void dial_note(struct dial *d, const char *why)
 int dial_next(struct dial *d, int *ret_fd)
 {
     while (d->next < d->n_addresses) {
-        const struct address *a = &d->addresses[d->next++];
+        const struct endpoint *e = &d->addresses[d->next++];
         CLEANUP(fd_closep)
-        int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = socket(e->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd >= 0 &&
-            (connect(fd, (const struct sockaddr *)&a->sa, a->len) == 0 || errno == EINPROGRESS)) {
+            (connect(fd, (const struct sockaddr *)&e->sa, e->len) == 0 || errno == EINPROGRESS)) {
             *ret_fd = fd_take(&fd);
             return 0;
         }
@@ -235,7 +221,7 @@ struct peer dial_peer(const struct dial *d)
 {
     if (d->next == 0)
         return (struct peer){.address = "unknown"};
-    return peer_of(&d->addresses[d->next - 1].sa);
+    return endpoint_peer(&d->addresses[d->next - 1]);
 }
 
 const char *dial_tried(const struct dial *d)

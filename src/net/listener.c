@@ -2,20 +2,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/str.h"
+#include "net/endpoint.h"
 #include "net/loop_internal.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 /* Accepted in one go before the connections already there have their turn. */
 #define ACCEPT_BATCH 64
@@ -34,12 +30,6 @@ struct listener {
     struct loop_task free_task;
 };
 
-struct address {
-    socklen_t len;
-    struct sockaddr_storage sa;
-    bool any; /* "*": IPv6 and IPv4 in one socket */
-};
-
 static int complain(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
 static int complain(char *why, int error, const char *fmt, ...)
 {
@@ -50,34 +40,27 @@ static int complain(char *why, int error, const char *fmt, ...)
     return error;
 }
 
-static int parse_unix(const char *path, struct address *ret, char *why)
+static bool is_unix(const char *address)
 {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    size_t len = strlen(path);
-    if (len == 0 || len >= sizeof(sun.sun_path))
-        return complain(why, -EINVAL, "unix:%.100s: a socket's path has 1 to %zu octets", path,
-                        sizeof(sun.sun_path) - 1);
-    memcpy(sun.sun_path, path, len);
-    *ret = (struct address){.len = sizeof(sun)};
-    memcpy(&ret->sa, &sun, sizeof(sun));
-    return 0;
+    return str_starts_nocase(str_of(address), STR("unix:"));
 }
 
-static int resolve_literal(const char *host, const char *port, struct address *ret)
+/* IPv6 and IPv4 in one socket. */
+static bool is_any(const char *address)
 {
-    struct addrinfo *list = NULL;
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-                             .ai_socktype = SOCK_STREAM};
-    if (getaddrinfo(host, port, &hints, &list))
-        return -EINVAL;
-    *ret = (struct address){.len = list->ai_addrlen};
-    memcpy(&ret->sa, list->ai_addr, list->ai_addrlen);
-    freeaddrinfo(list);
-    return 0;
+    return address[0] == '*';
+}
+
+static int parse_unix(const char *address, struct endpoint *ret, char *why)
+{
+    if (endpoint_unix(address + strlen("unix:"), ret) == 0)
+        return 0;
+    return complain(why, -EINVAL, "%.100s: a socket's path has 1 to %d octets", address,
+                    ENDPOINT_PATH_MAX);
 }
 
 /* "127.0.0.1:587", "[::1]:587", "*:587"; the port is what follows the last colon. */
-static int parse_inet(const char *address, struct address *ret, char *why)
+static int parse_inet(const char *address, struct endpoint *ret, char *why)
 {
     const char *colon = strrchr(address, ':');
     uint64_t port = 0;
@@ -85,38 +68,33 @@ static int parse_inet(const char *address, struct address *ret, char *why)
         return complain(why, -EINVAL, "%.100s: no port number; write for example 127.0.0.1:587",
                         address);
     struct str host = {address, (size_t)(colon - address)};
-    bool any = str_eq(host, STR("*"));
     bool bracketed = host.len > 2 && host.p[0] == '[' && host.p[host.len - 1] == ']';
     if (bracketed)
         host = (struct str){host.p + 1, host.len - 2};
-    char name[NI_MAXHOST];
-    (void)snprintf(name, sizeof(name), "%.*s", STR_FMT(any ? STR("::") : host));
-    bool is_v6 = strchr(name, ':') != NULL;
-    if (resolve_literal(name, colon + 1, ret) < 0 || (is_v6 && !bracketed && !any))
-        return complain(
-            why, -EINVAL,
-            "%.100s: not an address; write 127.0.0.1:587, [::1]:587, *:587 or unix:/path", address);
-    ret->any = any;
-    return 0;
+    bool any = str_eq(host, STR("*")) && !bracketed;
+    bool ok = endpoint_parse(any ? STR("::") : host, (uint16_t)port, ret) == 0;
+    if (ok && (any || bracketed == (ret->sa.ss_family == AF_INET6)))
+        return 0;
+    return complain(why, -EINVAL,
+                    "%.100s: not an address; write 127.0.0.1:587, [::1]:587, *:587 or unix:/path",
+                    address);
 }
 
-static int parse(const char *address, struct address *ret, char *why)
+static int parse(const char *address, struct endpoint *ret, char *why)
 {
-    if (str_starts_nocase(str_of(address), STR("unix:")))
-        return parse_unix(address + strlen("unix:"), ret, why);
-    return parse_inet(address, ret, why);
+    return is_unix(address) ? parse_unix(address, ret, why) : parse_inet(address, ret, why);
 }
 
 /* A socket file outlives the program that made it.  One that nobody answers on is taken away. */
-static void remove_stale(const struct sockaddr_un *sun)
+static void remove_stale(const char *path, const struct endpoint *e)
 {
     struct stat st;
-    if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return;
     CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&e->sa, e->len) < 0 &&
         errno == ECONNREFUSED)
-        (void)unlink(sun->sun_path);
+        (void)unlink(path);
 }
 
 static int explain_bind(const char *address, int error, char *why)
@@ -125,7 +103,7 @@ static int explain_bind(const char *address, int error, char *why)
     const char *port = colon ? colon + 1 : address;
     switch (error) {
     case EADDRINUSE:
-        if (address[0] == 'u')
+        if (is_unix(address))
             return complain(why, -error, "%.100s is in use by another program", address);
         return complain(why, -error,
                         "%.100s: port %.8s is in use by another program (ss -ltnp shows which)",
@@ -141,78 +119,70 @@ static int explain_bind(const char *address, int error, char *why)
     }
 }
 
-/* `shared`: other sockets of ours may be bound to the same address. */
-static int open_bound(const struct address *a, bool shared, int *ret_fd)
+static int set(int fd, int level, int option, int value)
 {
-    int family = a->sa.ss_family;
+    return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* `shared`: other sockets of ours may be bound to the same address. */
+static int open_bound(const struct endpoint *e, bool any, bool shared, int *ret_fd)
+{
+    int family = e->sa.ss_family;
     CLEANUP(fd_closep) int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int on = 1, only_v6 = !a->any;
-    if (family != AF_UNIX &&
-        (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)))
-        return -errno;
-    if (family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) < 0)
-        return -errno;
-    if (bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0)
-        return -errno;
-    *ret_fd = fd_take(&fd);
-    return 0;
-}
-
-/* On a machine without IPv6 "*" is IPv4 alone. */
-static int open_any(struct address *a, bool shared, int *ret_fd)
-{
-    int r = open_bound(a, shared, ret_fd);
-    if (r != -EAFNOSUPPORT || !a->any)
-        return r;
-    struct sockaddr_in6 six;
-    memcpy(&six, &a->sa, sizeof(six));
-    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six.sin6_port};
-    *a = (struct address){.len = sizeof(four)};
-    memcpy(&a->sa, &four, sizeof(four));
-    return open_bound(a, shared, ret_fd);
-}
-
-static int listen_on(const char *address, struct address *a, int backlog, int *ret_fd, char *why)
-{
-    CLEANUP(fd_closep) int fd = -1;
-    int r = open_any(a, true, &fd);
-    if (r == 0 && listen(fd, backlog) < 0)
+    int r = 0;
+    if (family != AF_UNIX)
+        r = set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (r == 0 && family != AF_UNIX && shared)
+        r = set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0 && family == AF_INET6)
+        r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !any);
+    if (r == 0 && bind(fd, (const struct sockaddr *)&e->sa, e->len) < 0)
         r = -errno;
+    if (r == 0)
+        *ret_fd = fd_take(&fd);
+    return r;
+}
+
+/* Parses, binds, and puts what went wrong in words. */
+static int open_at(const char *address, bool shared, int *ret_fd, char *why)
+{
+    struct endpoint e;
+    int r = parse(address, &e, why);
     if (r < 0)
-        return explain_bind(address, -r, why);
-    *ret_fd = fd_take(&fd);
-    return 0;
+        return r;
+    bool any = is_any(address);
+    if (is_unix(address))
+        remove_stale(address + strlen("unix:"), &e);
+    r = open_bound(&e, any, shared, ret_fd);
+    if (r == -EAFNOSUPPORT && any) { /* a machine without IPv6 */
+        struct sockaddr_in6 six;
+        memcpy(&six, &e.sa, sizeof(six));
+        if (endpoint_parse(STR("0.0.0.0"), ntohs(six.sin6_port), &e) == 0)
+            r = open_bound(&e, any, shared, ret_fd);
+    }
+    return r < 0 ? explain_bind(address, -r, why) : 0;
 }
 
 int listener_bind(const char *address, int backlog, int *ret_fd, char *why)
 {
-    struct address a;
-    int r = parse(address, &a, why);
+    CLEANUP(fd_closep) int fd = -1;
+    int r = open_at(address, true, &fd, why);
     if (r < 0)
         return r;
-    if (a.sa.ss_family == AF_UNIX) {
-        struct sockaddr_un sun;
-        memcpy(&sun, &a.sa, sizeof(sun));
-        remove_stale(&sun);
-    }
-    return listen_on(address, &a, backlog, ret_fd, why);
+    if (listen(fd, backlog) < 0)
+        return explain_bind(address, errno, why);
+    *ret_fd = fd_take(&fd);
+    return 0;
 }
 
 /* SO_REUSEPORT would let a second server of the same user in beside us, each getting half of the
  * connections.  A first bind without it finds that out. */
 static int check_free(const char *address, char *why)
 {
-    struct address a;
-    int r = parse(address, &a, why);
-    if (r < 0 || a.sa.ss_family == AF_UNIX)
-        return r;
     CLEANUP(fd_closep) int fd = -1;
-    r = open_any(&a, false, &fd);
-    return r < 0 ? explain_bind(address, -r, why) : 0;
+    return is_unix(address) ? 0 : open_at(address, false, &fd, why);
 }
 
 static int share(int first, int *ret_fd, char *why)
@@ -226,12 +196,11 @@ static int share(int first, int *ret_fd, char *why)
 
 int listener_bind_each(const char *address, int backlog, int *fds, size_t n, char *why)
 {
-    bool is_unix = str_starts_nocase(str_of(address), STR("unix:"));
     int r = check_free(address, why);
     size_t done = 0;
     for (; r == 0 && done < n; done += r == 0)
-        r = is_unix && done ? share(fds[0], &fds[done], why)
-                            : listener_bind(address, backlog, &fds[done], why);
+        r = is_unix(address) && done ? share(fds[0], &fds[done], why)
+                                     : listener_bind(address, backlog, &fds[done], why);
     while (r < 0 && done > 0)
         fd_closep(&fds[--done]);
     return r;

@@ -96,6 +96,8 @@ static void input_stopped(struct stream *s, ssize_t stop, const char *why)
 void stream_pump(struct stream *s)
 {
     s->pump_due = false;
+    if (s->phase != PHASE_OPEN || !carries_data(s))
+        return;
     enum stream_cover before = s->cover;
     size_t moved = 0;
     ssize_t stop = 1;

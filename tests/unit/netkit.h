@@ -32,6 +32,27 @@ static struct loop_timer *watchdog;
             loop_run(loop);                                                                        \
     } while (0)
 
+struct turn {
+    struct loop_task task;
+    bool over;
+};
+
+static inline void turn_over(struct loop_task *task)
+{
+    container_of(task, struct turn, task)->over = true;
+    loop_stop(loop);
+}
+
+/* So many turns of the loop, without waiting for the network. */
+static inline void turns(int n)
+{
+    while (n--) {
+        struct turn turn = {.task.run = turn_over};
+        loop_post(loop, &turn.task);
+        WAIT(turn.over);
+    }
+}
+
 /* One end of a connection and all that happened to it. */
 struct end {
     struct stream *s;

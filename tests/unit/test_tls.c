@@ -1,8 +1,14 @@
 #include "netkit.h"
 
+#include "base/clock.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
-static struct identity ca, server_id, client_id, other_ca, stranger_id;
+static struct identity ca, server_id, client_id, other_ca, stranger_id, cn_only_id;
+
+/* Contexts as the program makes them. */
 
 static struct tls_context *server_context(struct tls_server_config cfg)
 {
@@ -30,7 +36,80 @@ static struct tls_context *client_context(const struct identity *id, enum tls_ve
     return c;
 }
 
-/* Both ends of a socketpair, shaking hands. */
+/* A peer that speaks TLS by OpenSSL directly, to do what our own side never does.  It is driven in step with the
+ * loop: while it waits for us, the loop takes a turn. */
+struct raw {
+    int fd;
+    SSL *ssl;
+};
+
+static SSL_CTX *raw_context(bool server, const struct identity *id)
+{
+    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    assert_non_null(ctx);
+    SSL_CTX_set_mode(ctx, SSL_MODE_AUTO_RETRY);
+    if (id) {
+        assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, id->cert_file), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, id->key_file, SSL_FILETYPE_PEM), 1);
+    }
+    return ctx;
+}
+
+/* The raw side of a connection whose other end is `e`. */
+static struct raw raw_peer(struct end *e, SSL_CTX *ctx)
+{
+    struct raw raw = {.fd = end_and_socket(e), .ssl = SSL_new(ctx)};
+    assert_int_equal(fcntl(raw.fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(SSL_set_fd(raw.ssl, raw.fd), 1);
+    return raw;
+}
+
+static void raw_done(struct raw *raw)
+{
+    SSL_free(raw->ssl);
+    (void)close(raw->fd);
+}
+
+/* Result of SSL_get_error(), SSL_ERROR_NONE on success. */
+static int raw_wait(struct raw *raw, int (*op)(SSL *ssl))
+{
+    for (int i = 0; i < 1000; i++) {
+        ERR_clear_error();
+        int n = op(raw->ssl);
+        int error = SSL_get_error(raw->ssl, n);
+        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+            return error;
+        turns(1);
+    }
+    fail_msg("the peer waits in vain");
+    return -1;
+}
+
+static char raw_text[4096];
+static size_t raw_len;
+
+static int raw_read_once(SSL *ssl)
+{
+    size_t n = 0;
+    int r = SSL_read_ex(ssl, raw_text, sizeof(raw_text) - 1, &n);
+    raw_len = n;
+    raw_text[n] = '\0';
+    return r;
+}
+
+static void raw_say(struct raw *raw, const char *text)
+{
+    assert_int_equal(SSL_write(raw->ssl, text, (int)strlen(text)), (int)strlen(text));
+}
+
+/* The alert with which the other side ended it, by its place in the library's error queue. */
+static int raw_alert(void)
+{
+    int reason = ERR_GET_REASON(ERR_peek_last_error());
+    return reason > SSL_AD_REASON_OFFSET ? reason - SSL_AD_REASON_OFFSET : -1;
+}
+
+/* Both ends ours, on a socketpair, shaking hands. */
 static void start_pair(struct end *server,
                        struct tls_context *sc,
                        struct end *client,
@@ -42,11 +121,6 @@ static void start_pair(struct end *server,
     stream_start_tls(client->s, cc, name);
 }
 
-static void note_leaf(struct end *e)
-{
-    e->leaf = e->facts.leaf;
-}
-
 static void both_ends_learn_the_facts(void **state)
 {
     (void)state;
@@ -55,21 +129,818 @@ static void both_ends_learn_the_facts(void **state)
         server_context((struct tls_server_config){.client_certificate = TLS_CLIENT_CERT_REQUEST});
     struct tls_context *cc = client_context(&client_id, TLS_VERIFY_NAME);
     start_pair(&s, sc, &c, cc, "mail.example.org");
-    tls_context_unref(sc); /* a reload: the handshake under way keeps its own */
-    tls_context_unref(cc);
     say(&s, "220 hello");
     say(&c, "EHLO c");
+    turns(1);
+    tls_context_unref(sc); /* a reload: the handshake under way keeps its own */
+    tls_context_unref(cc);
     WAIT(s.secures && c.secures && heard(&s, "EHLO c") && heard(&c, "220 hello"));
     assert_true(stream_is_secure(s.s) && stream_is_secure(c.s));
     assert_string_equal(s.facts.version, "TLSv1.3");
     assert_string_equal(s.facts.cipher, "TLS_AES_256_GCM_SHA384");
     assert_string_equal(s.facts.group, "x25519");
     assert_false(s.facts.resumed);
-    assert_non_null(s.facts.leaf);
     assert_int_equal(X509_cmp(s.facts.leaf, client_id.cert), 0);
     assert_int_equal(X509_cmp(c.facts.leaf, server_id.cert), 0);
     end_done(&s);
     end_done(&c);
+}
+
+static void any_certificate_or_none_gets_through(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        const struct identity *id;
+    } rows[] = {
+        {"1.2, none",     TLS1_2_VERSION, NULL        },
+        {"1.2, good",     TLS1_2_VERSION, &client_id  },
+        {"1.2, stranger", TLS1_2_VERSION, &stranger_id},
+        {"1.3, none",     TLS1_3_VERSION, NULL        },
+        {"1.3, good",     TLS1_3_VERSION, &client_id  },
+        {"1.3, stranger", TLS1_3_VERSION, &stranger_id},
+    };
+    struct tls_context *sc =
+        server_context((struct tls_server_config){.client_certificate = TLS_CLIENT_CERT_REQUEST});
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end s = END_INIT;
+        SSL_CTX *ctx = raw_context(false, rows[i].id);
+        (void)SSL_CTX_set_max_proto_version(ctx, rows[i].version);
+        struct raw raw = raw_peer(&s, ctx);
+        stream_start_tls(s.s, sc, NULL);
+        check(rows[i].name, raw_wait(&raw, SSL_connect) == SSL_ERROR_NONE);
+        WAIT(s.secures);
+        check(rows[i].name, (s.facts.leaf != NULL) == (rows[i].id != NULL));
+        if (rows[i].id)
+            check(rows[i].name, X509_cmp(s.facts.leaf, rows[i].id->cert) == 0);
+        /* No CA is named, so that no client withholds its certificate. */
+        check(rows[i].name, sk_X509_NAME_num(SSL_get0_peer_CA_list(raw.ssl)) <= 0);
+        raw_say(&raw, "EHLO x");
+        WAIT(heard(&s, "EHLO x"));
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&s);
+    }
+    tls_context_unref(sc);
+}
+
+static int give_verdict(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain)
+{
+    assert_non_null(leaf);
+    assert_non_null(chain);
+    return *(int *)arg;
+}
+
+/* [rfc8446 4.4.2.4] and EDG-22: a client of TLS 1.3 learns of the refusal only after its own handshake. */
+static void a_refusal_names_its_alert(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const struct identity *id;
+        int verdict;
+        const char *client_hears, *server_says; /* NULL: let in */
+    } rows[] = {
+        {"none",     NULL,         X509_V_OK,                                    "the peer sent TLS alert certificate_required",
+         "peer did not return a certificate (TLS alert certificate_required sent)"                                                                                                                                        },
+        {"good",     &client_id,   X509_V_OK,                                    NULL,                                           NULL                                                                                     },
+        {"expired",  &client_id,   X509_V_ERR_CERT_HAS_EXPIRED,
+         "the peer sent TLS alert certificate_expired",                                                                          "certificate verify failed: certificate has expired (TLS alert certificate_expired sent)"},
+        {"revoked",  &client_id,   X509_V_ERR_CERT_REVOKED,
+         "the peer sent TLS alert certificate_revoked",                                                                          "certificate verify failed: certificate revoked (TLS alert certificate_revoked sent)"    },
+        {"stranger", &stranger_id, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+         "the peer sent TLS alert unknown_ca",                                                                                   "certificate verify failed: unable to get local issuer certificate (TLS alert unknown_ca "
+         "sent)"                                                                                                                                                            },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end s = END_INIT, c = END_INIT;
+        int verdict = rows[i].verdict;
+        struct tls_context *sc =
+            server_context((struct tls_server_config){.client_certificate = TLS_CLIENT_CERT_REQUIRE,
+                                                      .verify = give_verdict,
+                                                      .verify_arg = &verdict});
+        struct tls_context *cc = client_context(rows[i].id, TLS_VERIFY_NAME);
+        start_pair(&s, sc, &c, cc, "mail.example.org");
+        say(&c, "EHLO");
+        if (!rows[i].client_hears) {
+            WAIT(heard(&s, "EHLO"));
+        } else {
+            WAIT(s.ends && c.ends);
+            check(rows[i].name, c.end == STREAM_TLS_FAILED && s.end == STREAM_TLS_FAILED);
+            check(rows[i].name, s.secures == 0);
+            assert_string_equal(c.detail, rows[i].client_hears);
+            assert_string_equal(s.detail, rows[i].server_says);
+        }
+        tls_context_unref(sc);
+        tls_context_unref(cc);
+        end_done(&s);
+        end_done(&c);
+    }
+}
+
+/* `verify` counts with REQUIRE only: a listener that merely asks explains in SMTP (EDG-21). */
+static void a_request_alone_refuses_nobody(void **state)
+{
+    (void)state;
+    struct end s = END_INIT, c = END_INIT;
+    int verdict = X509_V_ERR_CERT_REVOKED;
+    struct tls_context *sc =
+        server_context((struct tls_server_config){.client_certificate = TLS_CLIENT_CERT_REQUEST,
+                                                  .verify = give_verdict,
+                                                  .verify_arg = &verdict});
+    struct tls_context *cc = client_context(&client_id, TLS_VERIFY_NAME);
+    start_pair(&s, sc, &c, cc, "mail.example.org");
+    WAIT(s.secures && c.secures);
+    assert_non_null(s.facts.leaf);
+    tls_context_unref(sc);
+    tls_context_unref(cc);
+    end_done(&s);
+    end_done(&c);
+}
+
+/* STARTTLS */
+
+static struct tls_context *starttls_context;
+
+static void answer_starttls(struct end *e)
+{
+    say(e, "220 go\r\n");
+    stream_start_tls(e->s, starttls_context, e->tls_name);
+}
+
+/* STLS-08 at the server, STLS-09 at the client: what is injected behind the last clear line is not heard. */
+static void injected_plaintext_is_thrown_away(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    starttls_context = server_context((struct tls_server_config){.client_certificate = 0});
+    s.appetite = strlen("STARTTLS\r\n");
+    s.after_input = answer_starttls;
+    socket_send(raw.fd, "STARTTLS\r\nRSET\r\n", 16);
+    WAIT(s.inputs == 1);
+    s.after_input = NULL;
+    s.appetite = SIZE_MAX;
+    turns(2);
+    char reply[32];
+    assert_int_equal(recv(raw.fd, reply, sizeof(reply), 0), 8); /* in the clear */
+    assert_memory_equal(reply, "220 go\r\n", 8);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    raw_say(&raw, "EHLO x");
+    WAIT(s.inputs == 2);
+    assert_true(heard(&s, "STARTTLS\r\nEHLO x"));
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(starttls_context);
+
+    struct end c = END_INIT;
+    ctx = raw_context(true, &server_id);
+    raw = raw_peer(&c, ctx);
+    starttls_context = client_context(NULL, TLS_VERIFY_NAME);
+    c.tls_name = "mail.example.org";
+    c.appetite = strlen("220 go\r\n");
+    c.after_input = answer_starttls; /* what it says itself leaves in the clear, too */
+    socket_send(raw.fd, "220 go\r\n250 injected\r\n", 22);
+    WAIT(c.inputs == 1);
+    c.after_input = NULL;
+    c.appetite = SIZE_MAX;
+    turns(2);
+    assert_int_equal(recv(raw.fd, reply, 8, 0), 8);
+    assert_int_equal(raw_wait(&raw, SSL_accept), SSL_ERROR_NONE);
+    raw_say(&raw, "250 true");
+    WAIT(c.inputs == 2);
+    assert_true(heard(&c, "220 go\r\n250 true"));
+    assert_string_equal(SSL_get_servername(raw.ssl, TLSEXT_NAMETYPE_host_name), "mail.example.org");
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&c);
+    tls_context_unref(starttls_context);
+}
+
+static void plaintext_kept_by_a_paused_user_is_thrown_away_too(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_pause(s.s);
+    socket_send(raw.fd, "RSET\r\n", 6);
+    turns(2);
+    stream_start_tls(s.s, sc, NULL);
+    stream_resume(s.s);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    stream_resume(s.s);
+    raw_say(&raw, "EHLO x");
+    WAIT(s.inputs == 1);
+    assert_true(heard(&s, "EHLO x"));
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+/* What a server must not take */
+
+static void set_tls11(SSL_CTX *ctx)
+{
+    SSL_CTX_set_security_level(ctx, 0);
+    (void)SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
+    (void)SSL_CTX_set_max_proto_version(ctx, TLS1_1_VERSION);
+}
+
+static void set_alpn(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\x02h2", 3);
+}
+
+static void set_cbc(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    (void)SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-SHA");
+}
+
+static void old_and_foreign_clients_are_refused_by_alert(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        void (*set)(SSL_CTX *ctx);
+        int alert;
+        const char *detail;
+    } rows[] = {
+        {"TLS-06: 1.1",        set_tls11, SSL_AD_PROTOCOL_VERSION,        "protocol_version"       },
+        {"TLS-11: ALPN of h2", set_alpn,  SSL_AD_NO_APPLICATION_PROTOCOL, "no_application_protocol"},
+        {"a cipher of CBC",    set_cbc,   SSL_AD_HANDSHAKE_FAILURE,       "handshake_failure"      },
+    };
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end s = END_INIT;
+        SSL_CTX *ctx = raw_context(false, NULL);
+        rows[i].set(ctx);
+        struct raw raw = raw_peer(&s, ctx);
+        stream_start_tls(s.s, sc, NULL);
+        check(rows[i].name, raw_wait(&raw, SSL_connect) == SSL_ERROR_SSL);
+        check(rows[i].name, raw_alert() == rows[i].alert);
+        WAIT(s.ends);
+        check(rows[i].name, s.end == STREAM_TLS_FAILED && strstr(s.detail, rows[i].detail));
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&s);
+    }
+    tls_context_unref(sc);
+}
+
+static void renegotiation_is_refused(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    (void)SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    assert_int_equal(SSL_renegotiate(raw.ssl), 1);
+    assert_int_equal(raw_wait(&raw, SSL_do_handshake), SSL_ERROR_SSL);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_last_error()), SSL_R_NO_RENEGOTIATION);
+    assert_int_equal(s.secures, 1);
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+static void garbage_for_a_hello_ends_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+    } rows[] = {
+        {"SMTP",    "EHLO mail.example.org\r\n"},
+        {"HTTP",    "GET / HTTP/1.1\r\n\r\n"   },
+        {"noise",   "\xff\x00\x80zzzzzzzz"     },
+        {"SSLv2",   "\x80\x2e\x01\x00\x02....."},
+        {"one",     "\x16"                     },
+        {"nothing", ""                         },
+    };
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end s = END_INIT;
+        int fd = end_and_socket(&s);
+        stream_start_tls(s.s, sc, NULL);
+        socket_send(fd, rows[i].text, strlen(rows[i].text));
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        WAIT(s.ends);
+        check(rows[i].name, s.end == STREAM_TLS_FAILED && s.detail[0]);
+        if (strlen(rows[i].text) < 2)
+            check(rows[i].name, strstr(s.detail, "closed the connection during the TLS handshake"));
+        stream_close(s.s);
+        s.s = NULL;
+        turns(2);
+        (void)close(fd);
+        end_done(&s);
+    }
+    tls_context_unref(sc);
+}
+
+static void a_stalled_handshake_times_out(void **state)
+{
+    (void)state;
+    struct end s = END_INIT, c = END_INIT;
+    int fd_s = end_and_socket(&s), fd_c = end_and_socket(&c);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    stream_start_tls(s.s, sc, NULL);
+    stream_start_tls(c.s, cc, "mail.example.org");
+    stream_timeout(s.s, 40);
+    stream_timeout(c.s, 40);
+    stream_pause(c.s); /* does not help the peer: it is not we who are waited for */
+    WAIT(s.ends && c.ends);
+    assert_int_equal(s.end, STREAM_TIMEOUT);
+    assert_string_equal(s.detail, "no progress for 1 s in the TLS handshake");
+    assert_string_equal(c.detail, s.detail);
+    end_done(&s);
+    end_done(&c);
+    (void)close(fd_s);
+    (void)close(fd_c);
+    tls_context_unref(sc);
+    tls_context_unref(cc);
+}
+
+/* Resumption */
+
+static SSL_SESSION *saved;
+static int n_tickets;
+
+static int save_session(SSL *ssl, SSL_SESSION *session)
+{
+    (void)ssl;
+    n_tickets++;
+    SSL_SESSION_free(saved);
+    saved = session;
+    return 1;
+}
+
+static SSL_CTX *resuming_context(int version, const struct identity *id)
+{
+    SSL_CTX *ctx = raw_context(false, id);
+    (void)SSL_CTX_set_max_proto_version(ctx, version);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(ctx, save_session);
+    return ctx;
+}
+
+/* One connection from hello to goodbye; the end that was ours is left in *s. */
+static void visit(struct end *s, struct tls_context *sc, SSL_CTX *ctx, const char *sni, bool resume)
+{
+    struct raw raw = raw_peer(s, ctx);
+    if (sni)
+        (void)SSL_set_tlsext_host_name(raw.ssl, sni);
+    if (resume)
+        assert_int_equal(SSL_set_session(raw.ssl, saved), 1);
+    stream_start_tls(s->s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s->secures);
+    s->leaf = s->facts.leaf;
+    if (s->leaf)
+        X509_up_ref(s->leaf);
+    say(s, "x");
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+    assert_int_equal(SSL_session_reused(raw.ssl), s->facts.resumed);
+    (void)SSL_shutdown(raw.ssl);
+    raw_done(&raw);
+    end_done(s);
+}
+
+static void a_session_is_taken_back_only_where_it_was_given(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        const char *context, *sni;
+        bool extended_master_secret, want;
+    } rows[] = {
+        {"1.3",                         TLS1_3_VERSION, "submission", "a.example", true,  true },
+        {"1.2",                         TLS1_2_VERSION, "submission", "a.example", true,  true },
+        {"EDG-15: other listener, 1.3", TLS1_3_VERSION, "other",      "a.example", true,  false},
+        {"EDG-15: other listener, 1.2", TLS1_2_VERSION, "other",      "a.example", true,  false},
+        {"EDG-15: other name, 1.3",     TLS1_3_VERSION, "submission", "b.example", true,  false},
+        {"EDG-15: other name, 1.2",     TLS1_2_VERSION, "submission", "b.example", true,  false},
+        {"EDG-15: no name, 1.3",        TLS1_3_VERSION, "submission", NULL,        true,  false},
+        {"EDG-16: no extended secret",  TLS1_2_VERSION, "submission", "a.example", false, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_context *sc = server_context((struct tls_server_config){
+            .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission"});
+        struct tls_context *sc2 = sc;
+        if (strcmp(rows[i].context, "submission") != 0)
+            sc2 = server_context((struct tls_server_config){
+                .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = rows[i].context});
+        SSL_CTX *ctx = resuming_context(rows[i].version, &client_id);
+        if (!rows[i].extended_master_secret)
+            SSL_CTX_set_options(ctx, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+        n_tickets = 0;
+        struct end first = END_INIT, second = END_INIT;
+        visit(&first, sc, ctx, "a.example", false);
+        check(rows[i].name, !first.facts.resumed && first.leaf);
+        check(rows[i].name, n_tickets == (rows[i].extended_master_secret ? 1 : n_tickets));
+        visit(&second, sc2, ctx, rows[i].sni, saved != NULL);
+        check(rows[i].name, second.facts.resumed == rows[i].want);
+        /* With or without: whose certificate it was is known, so that it can be judged again (EDG-14). */
+        check(rows[i].name, second.leaf && X509_cmp(second.leaf, client_id.cert) == 0);
+        check(rows[i].name, !second.facts.resumed || !second.facts.chain);
+        X509_free(first.leaf);
+        X509_free(second.leaf);
+        SSL_SESSION_free(saved);
+        saved = NULL;
+        SSL_CTX_free(ctx);
+        if (sc2 != sc)
+            tls_context_unref(sc2);
+        tls_context_unref(sc);
+    }
+}
+
+/* EDG-17 */
+static void tickets_allow_no_early_data(void **state)
+{
+    (void)state;
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    SSL_CTX *ctx = resuming_context(TLS1_3_VERSION, NULL);
+    struct end s = END_INIT;
+    visit(&s, sc, ctx, NULL, false);
+    assert_int_equal(SSL_SESSION_get_max_early_data(saved), 0);
+    SSL_SESSION_free(saved);
+    saved = NULL;
+    SSL_CTX_free(ctx);
+    tls_context_unref(sc);
+}
+
+/* Data */
+
+static void a_pipelined_group_is_answered_in_one_record(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    say(&s, "x"); /* and the ticket before it */
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+    say(&s, "250 one\r\n");
+    say(&s, "250 two\r\n");
+    say(&s, "354 three\r\n");
+    turns(1);
+    unsigned char record[256];
+    ssize_t n = recv(raw.fd, record, sizeof(record), MSG_PEEK);
+    assert_true(n > 5);
+    assert_int_equal(n, 5 + (record[3] << 8 | record[4]));
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+    assert_string_equal(raw_text, "250 one\r\n250 two\r\n354 three\r\n");
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+/* Sends a pattern of `left` octets as fast as `drained` and the maximum allow. */
+struct pump {
+    struct end *e;
+    size_t sent, size;
+};
+
+static unsigned char pattern(size_t i)
+{
+    return (unsigned char)(i * 31 + i / 251);
+}
+
+static void pump_some(struct pump *p)
+{
+    static char block[100000];
+    while (p->sent < p->size) {
+        size_t n = MIN(sizeof(block), p->size - p->sent);
+        for (size_t i = 0; i < n; i++)
+            block[i] = (char)pattern(p->sent + i);
+        int r = stream_write(p->e->s, block, n);
+        if (r == -ENOBUFS)
+            return;
+        assert_int_equal(r, 0);
+        p->sent += n;
+    }
+}
+
+static void toggle_pause(void *arg)
+{
+    static bool paused;
+    struct end *e = arg;
+    paused = !paused;
+    if (paused)
+        stream_pause(e->s);
+    else
+        stream_resume(e->s);
+}
+
+static void large_transfers_cross_unharmed(void **state)
+{
+    (void)state;
+    const size_t size = 6 * 1024 * 1024 + 12345;
+    struct end s = END_INIT, c = END_INIT;
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NONE);
+    start_pair(&s, sc, &c, cc, NULL);
+    s.appetite = 50000; /* some is left over at nearly every call */
+    struct pump there = {.e = &s, .size = size}, back = {.e = &c, .size = size};
+    while (c.got.len < size || s.got.len < size) {
+        pump_some(&there);
+        pump_some(&back);
+        toggle_pause(&s);
+        turns(1);
+    }
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)s.got.data[i] != pattern(i) ||
+            (unsigned char)c.got.data[i] != pattern(i))
+            fail_msg("octet %zu differs", i);
+    assert_int_equal(stream_output_pending(s.s), 0);
+    end_done(&s);
+    end_done(&c);
+    tls_context_unref(sc);
+    tls_context_unref(cc);
+}
+
+/* The socket is empty then, and only the TLS layer knows that there is more. */
+static void what_tls_holds_back_comes_after_a_pause(void **state)
+{
+    (void)state;
+    struct end s = END_INIT, c = END_INIT;
+    static const char block[200 * 1024];
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NONE);
+    start_pair(&s, sc, &c, cc, NULL);
+    WAIT(s.secures && c.secures);
+    stream_pause(s.s);
+    assert_int_equal(stream_write(c.s, block, sizeof(block)), 0);
+    turns(10);
+    assert_int_equal(s.got.len, 0);
+    stream_resume(s.s);
+    WAIT(s.got.len == sizeof(block));
+    end_done(&s);
+    end_done(&c);
+    tls_context_unref(sc);
+    tls_context_unref(cc);
+}
+
+static void a_key_update_goes_unnoticed(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    assert_int_equal(SSL_key_update(raw.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    raw_say(&raw, "after");
+    WAIT(heard(&s, "after"));
+    say(&s, "yes");
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+    assert_string_equal(raw_text, "yes");
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+/* Closing */
+
+static void closing_says_goodbye_after_the_last_reply(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    say(&s, "221 bye");
+    stream_close(s.s);
+    s.s = NULL;
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+    assert_string_equal(raw_text, "221 bye");
+    assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_ZERO_RETURN); /* TLS-12 */
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+static void an_end_with_and_without_goodbye(void **state)
+{
+    (void)state;
+    static const struct {
+        bool notify;
+        const char *detail;
+    } rows[] = {
+        {true,  "closed by the peer"             },
+        {false, "closed without TLS close_notify"},
+    };
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end s = END_INIT;
+        SSL_CTX *ctx = raw_context(false, NULL);
+        struct raw raw = raw_peer(&s, ctx);
+        stream_start_tls(s.s, sc, NULL);
+        assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+        raw_say(&raw, "QUIT");
+        if (rows[i].notify)
+            (void)SSL_shutdown(raw.ssl);
+        assert_int_equal(shutdown(raw.fd, SHUT_WR), 0);
+        WAIT(s.ends);
+        assert_int_equal(s.end, STREAM_EOF);
+        assert_string_equal(s.detail, rows[i].detail);
+        assert_true(heard(&s, "QUIT"));
+        say(&s, "221 bye"); /* half-closed: it still hears us */
+        stream_close(s.s);
+        s.s = NULL;
+        assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+        assert_string_equal(raw_text, "221 bye");
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&s);
+    }
+    tls_context_unref(sc);
+}
+
+static void closing_in_the_handshake_lets_nothing_out_in_the_clear(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    int fd = end_and_socket(&s);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    say(&s, "220 go");
+    stream_start_tls(s.s, sc, NULL);
+    say(&s, "secret");
+    stream_close(s.s); /* before the 220 has left */
+    s.s = NULL;
+    turns(2);
+    char reply[32];
+    assert_int_equal(recv(fd, reply, sizeof(reply), 0), 6);
+    assert_memory_equal(reply, "220 go", 6);
+    assert_int_equal(recv(fd, reply, sizeof(reply), 0), 0);
+    (void)close(fd);
+    fd = end_and_socket(&s);
+    stream_start_tls(s.s, sc, NULL);
+    say(&s, "secret");
+    turns(2);
+    stream_close(s.s); /* in the middle of the handshake */
+    s.s = NULL;
+    turns(2);
+    assert_int_equal(recv(fd, reply, sizeof(reply), 0), 0);
+    (void)close(fd);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+/* Names and files */
+
+static void the_server_is_held_to_its_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const struct identity *server;
+        const char *want; /* NULL: accepted */
+    } rows[] = {
+        {"mail.example.org",  &server_id,   NULL                                    },
+        {"mail.example.org.", &server_id,   NULL                                    },
+        {"MAIL.example.org",  &server_id,   NULL                                    },
+        {"a.example.net",     &server_id,   NULL                                    },
+        {"127.0.0.1",         &server_id,   NULL                                    },
+        {"a.b.example.net",   &server_id,   "hostname mismatch"                     },
+        {"example.org",       &server_id,   "hostname mismatch"                     },
+        {"127.0.0.2",         &server_id,   "IP address mismatch"                   },
+        {"cn-only",           &cn_only_id,  "hostname mismatch"                     }, /* ID-03 */
+        {"stranger.example",  &stranger_id, "unable to get local issuer certificate"},
+        {"",                  &server_id,   "TLS cannot be started"                 },
+        {NULL,                &server_id,   "TLS cannot be started"                 },
+    };
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *name = rows[i].name ? rows[i].name : "no name";
+        struct end c = END_INIT;
+        SSL_CTX *ctx = raw_context(true, rows[i].server);
+        struct raw raw = raw_peer(&c, ctx);
+        stream_start_tls(c.s, cc, rows[i].name);
+        if (!rows[i].want) {
+            check(name, raw_wait(&raw, SSL_accept) == SSL_ERROR_NONE);
+            WAIT(c.secures);
+            const char *sni = SSL_get_servername(raw.ssl, TLSEXT_NAMETYPE_host_name);
+            bool literal = name[0] == '1';
+            check(name, (sni == NULL) == literal); /* TLS-09 */
+            check(name, !sni || sni[strlen(sni) - 1] != '.');
+        } else {
+            if (strncmp(rows[i].want, "TLS cannot", 10) != 0)
+                check(name, raw_wait(&raw, SSL_accept) == SSL_ERROR_SSL);
+            WAIT(c.ends);
+            check(name, c.end == STREAM_TLS_FAILED);
+            if (!strstr(c.detail, rows[i].want))
+                fail_msg("%s: %s", name, c.detail);
+        }
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&c);
+    }
+    tls_context_unref(cc);
+}
+
+static void write_file(char path[128], const char *name, const char *text)
+{
+    (void)snprintf(path, 128, "%s/%s", netkit_dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    (void)fputs(text, f);
+    (void)fclose(f);
+}
+
+static void wrong_files_are_named(void **state)
+{
+    (void)state;
+    char junk[128], locked[128];
+    write_file(junk, "junk", "this is no PEM\n");
+    write_file(locked, "locked", "");
+    FILE *f = fopen(locked, "w");
+    assert_non_null(f);
+    unsigned char pass[] = "pass";
+    assert_int_equal(
+        PEM_write_PKCS8PrivateKey(f, server_id.key, EVP_aes_128_cbc(), (char *)pass, 4, NULL, NULL),
+        1);
+    (void)fclose(f);
+    const char *cert = server_id.cert_file, *key = server_id.key_file;
+    const struct {
+        const char *name, *cert, *key, *want;
+    } rows[] = {
+        {"absent",      "/nonexistent.pem", key,
+         "cannot read the certificate file /nonexistent.pem: No such file or directory"                      },
+        {"no key file", cert,               "/nonexistent",
+         "cannot read the key file /nonexistent: No such file or directory"                                  },
+        {"no key",      cert,               NULL,               "needs a key file"                           },
+        {"junk",        junk,               key,                "no usable PEM certificate in"               },
+        {"junk key",    cert,               junk,               "no usable PEM private key in"               },
+        {"other's key", cert,               client_id.key_file, "does not belong to the certificate in"      },
+        {"locked",      cert,               locked,             "is encrypted: store it without a passphrase"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_server_config cfg = {.certificate = rows[i].cert, .key = rows[i].key};
+        struct tls_client_config client = {.certificate = rows[i].cert, .key = rows[i].key};
+        struct tls_context *c = NULL;
+        char why[TLS_WHY_MAX] = "";
+        check(rows[i].name, tls_server_context_new(&cfg, &c, why) < 0 && !c);
+        if (!strstr(why, rows[i].want))
+            fail_msg("%s: %s", rows[i].name, why);
+        check(rows[i].name, tls_client_context_new(&client, &c, why) < 0 && !c);
+        check(rows[i].name, ERR_peek_error() == 0);
+    }
+    struct tls_client_config bad_ca = {.ca = junk, .verify = TLS_VERIFY_NAME};
+    struct tls_context *c = NULL;
+    char why[TLS_WHY_MAX] = "";
+    assert_int_equal(tls_client_context_new(&bad_ca, &c, why), -EINVAL);
+    assert_non_null(strstr(why, "no usable PEM certificate in"));
+    bad_ca.ca = NULL; /* the system's */
+    assert_int_equal(tls_client_context_new(&bad_ca, &c, why), 0);
+    tls_context_unref(c);
+    (void)unlink(junk);
+    (void)unlink(locked);
+}
+
+/* SIGPIPE is left as it is by default here: the test program would die of it. */
+static void writing_to_a_closed_peer_kills_nobody(void **state)
+{
+    (void)state;
+    static const char block[64 * 1024];
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    stream_pause(s.s);
+    raw_done(&raw);
+    assert_int_equal(stream_write(s.s, block, sizeof(block)), 0);
+    WAIT(s.ends);
+    assert_int_equal(s.end, STREAM_RESET);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
 }
 
 int main(void)
@@ -79,17 +950,37 @@ int main(void)
     other_ca = identity_make("other-ca", NULL, NULL);
     server_id = identity_make("server", "DNS:mail.example.org,DNS:*.example.net,IP:127.0.0.1", &ca);
     client_id = identity_make("client", "email:ann@example.org", &ca);
-    stranger_id = identity_make("stranger", "email:eve@example.org", &other_ca);
-    (void)note_leaf;
+    stranger_id =
+        identity_make("stranger", "email:eve@example.org,DNS:stranger.example", &other_ca);
+    cn_only_id = identity_make("cn-only", NULL, &ca);
     const struct CMUnitTest tests[] = {
         NETTEST(both_ends_learn_the_facts),
+        NETTEST(any_certificate_or_none_gets_through),
+        NETTEST(a_refusal_names_its_alert),
+        NETTEST(a_request_alone_refuses_nobody),
+        NETTEST(injected_plaintext_is_thrown_away),
+        NETTEST(plaintext_kept_by_a_paused_user_is_thrown_away_too),
+        NETTEST(old_and_foreign_clients_are_refused_by_alert),
+        NETTEST(renegotiation_is_refused),
+        NETTEST(garbage_for_a_hello_ends_it),
+        NETTEST(a_stalled_handshake_times_out),
+        NETTEST(a_session_is_taken_back_only_where_it_was_given),
+        NETTEST(tickets_allow_no_early_data),
+        NETTEST(a_pipelined_group_is_answered_in_one_record),
+        NETTEST(large_transfers_cross_unharmed),
+        NETTEST(what_tls_holds_back_comes_after_a_pause),
+        NETTEST(a_key_update_goes_unnoticed),
+        NETTEST(closing_says_goodbye_after_the_last_reply),
+        NETTEST(an_end_with_and_without_goodbye),
+        NETTEST(closing_in_the_handshake_lets_nothing_out_in_the_clear),
+        NETTEST(the_server_is_held_to_its_name),
+        NETTEST(wrong_files_are_named),
+        NETTEST(writing_to_a_closed_peer_kills_nobody),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    identity_done(&ca);
-    identity_done(&other_ca);
-    identity_done(&server_id);
-    identity_done(&client_id);
-    identity_done(&stranger_id);
+    struct identity *all[] = {&ca, &other_ca, &server_id, &client_id, &stranger_id, &cn_only_id};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        identity_done(all[i]);
     netkit_dir_remove();
     return failed;
 }
