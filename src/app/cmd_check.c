@@ -82,7 +82,7 @@ check_trust(struct check *ck, const struct trust_config *t, const struct config_
     struct cert_trust *trust = NULL;
     char why[CERT_WHY_MAX] = "";
     if (cert_trust_load(&cfg, &trust, why) < 0)
-        mistake(ck, at, "trust \"%s\": %s", t->name, why);
+        mistake(ck, at, "%s", why);
     else
         cert_trust_unref(trust);
 }
