@@ -20,9 +20,15 @@
 
 struct spool;
 
+/* A call on its way to a loop.  For the spool's own use. */
+struct spool_call {
+    struct spool_call *next;
+    void (*run)(struct spool_call *c, bool open);
+};
+
 #define SPOOL_WHY_MAX 256
-#define SPOOL_QUEUE_ID_MAX 20              /* text form of an id, NUL included */
-#define SPOOL_CHUNK ((size_t)64 * 1024)    /* a body is stored in pieces of this size */
+#define SPOOL_QUEUE_ID_MAX 20                /* text form of an id, NUL included */
+#define SPOOL_CHUNK ((size_t)64 * 1024)      /* a body is stored in pieces of this size */
 #define SPOOL_DRAFT_MAX ((size_t)192 * 1024) /* of one draft in memory, at most */
 
 struct spool_config {
@@ -33,13 +39,21 @@ struct spool_config {
 
 /* Opens, creates or upgrades; takes back what a crash left (drafts without commit go, claims end). */
 MUST_USE int spool_open(const struct spool_config *cfg, struct spool **ret, char *why);
-/* Commits what was queued before, then stops the threads.  No callback after it returns. */
+/* Commits what was queued before, then stops the threads.  No callback after it returns.  NULL is fine. */
 void spool_close(struct spool *sp);
+/* No callback on this loop any more; offers it did not get to are given back.  On the loop's own thread, or when
+ * that has ended; needed before a loop is freed that the spool was used from, unless the spool is closed first. */
+void spool_detach(struct spool *sp, struct loop *l);
 
 /* ---- accepting: a draft becomes a message ---- */
 
 enum spool_body { SPOOL_BODY_7BIT, SPOOL_BODY_8BITMIME, SPOOL_BODY_BINARYMIME };
-enum spool_notify { SPOOL_NOTIFY_NEVER = 1, SPOOL_NOTIFY_SUCCESS = 2, SPOOL_NOTIFY_FAILURE = 4, SPOOL_NOTIFY_DELAY = 8 };
+enum spool_notify {
+    SPOOL_NOTIFY_NEVER = 1,
+    SPOOL_NOTIFY_SUCCESS = 2,
+    SPOOL_NOTIFY_FAILURE = 4,
+    SPOOL_NOTIFY_DELAY = 8
+};
 
 struct spool_envelope {
     const char *reverse_path; /* without <>; "" is the null reverse-path */
@@ -67,12 +81,14 @@ struct spool_draft *spool_begin(struct spool *sp, struct loop *l);
 const char *spool_draft_id(const struct spool_draft *d);
 
 /* Appends to the body.  0: go on.  -EAGAIN: taken, but pause until `drained` was called, as SPOOL_DRAFT_MAX
- * would be passed.  Any other error is final for the draft (a chunk could not be stored): discard it. */
+ * would be passed (it holds when no call brings more than SPOOL_CHUNK); -ENOBUFS: not taken, you did not pause.
+ * Any other error is final for the draft (a chunk could not be stored): discard it. */
 MUST_USE int spool_write(struct spool_draft *d, const void *data, size_t len);
 void spool_on_drained(struct spool_draft *d, void (*drained)(void *arg, int error), void *arg);
 
 /* Takes *d whatever happens and sets it to NULL; copies envelope and recipients; done() gets 0 once the
- * message is durable (I1), else -errno and the message does not exist (I2).  The committer offers it to the relay. */
+ * message is durable (I1), else -errno and the message does not exist (I2).  The committer offers it to the relay.
+ * done may be NULL. */
 void spool_commit(struct spool_draft **d,
                   const struct spool_envelope *env,
                   const struct spool_recipient *recipients,
@@ -100,23 +116,32 @@ struct spool_message {
     int64_t size;                   /* octets of the body */
     struct spool_target *targets;
     size_t n_targets;
-    struct str body; /* the whole body when it is small or still in memory, else {NULL, 0}: spool_read() */
+    struct str
+        body; /* the whole body when it is small or still in memory, else {NULL, 0}: spool_read() */
 };
 
 /* Offers messages to the relay, at most as many as there is credit for.  What finds no credit stays in the
  * database and is claimed later, the longest due first.  Fresh messages come with their body in memory. */
-void spool_attach(struct spool *sp, struct loop *l, void (*offer)(void *arg, struct spool_message *m), void *arg);
+void spool_attach(struct spool *sp,
+                  struct loop *l,
+                  void (*offer)(void *arg, struct spool_message *m),
+                  void *arg);
 void spool_credit(struct spool *sp, unsigned more);
 
 /* Up to SPOOL_CHUNK octets from `offset`; got() runs on the relay's loop; data is valid during the call. */
 struct spool_read {
-    struct loop_task task; /* for the spool's use */
-    struct spool *spool;
     int64_t id, offset;
-    void (*got)(struct spool_read *rd, int error, struct str data);
+    void (*got)(struct spool_read *rd,
+                int error,
+                struct str data); /* empty at the end of the body */
+
+    struct spool_call call; /* from here on for the spool's use */
+    struct spool *spool;
     struct buf data;
+    int error;
 };
-void spool_read(struct spool *sp, struct spool_read *rd); /* rd must stay until got() was called */
+/* rd must stay until got() was called, which may free it or read on with it.  -ENOENT: the message was deleted. */
+void spool_read(struct spool *sp, struct spool_read *rd);
 
 enum spool_outcome { SPOOL_DELIVERED, SPOOL_DEFERRED, SPOOL_FAILED };
 
@@ -140,23 +165,33 @@ void spool_unclaim(struct spool *sp, struct spool_message *m);
 /* ---- looking and steering: `postern queue`, from any process ---- */
 
 struct spool_admin;
-MUST_USE int spool_admin_open(const char *database, bool write, struct spool_admin **ret, char *why);
+MUST_USE int
+spool_admin_open(const char *database, bool write, struct spool_admin **ret, char *why);
 void spool_admin_close(struct spool_admin *a);
 
 enum spool_state { SPOOL_STATE_DUE, SPOOL_STATE_ACTIVE, SPOOL_STATE_DEFERRED, SPOOL_STATE_HELD };
 struct spool_row { /* one recipient as listed; strings valid during the callback */
-    const char *queue_id, *reverse_path, *identity, *address, *last_reply;
+    const char *queue_id, *reverse_path, *identity, *session, *address, *last_reply;
     int64_t size, received_ms, next_attempt_ms;
     unsigned attempts;
     enum spool_state state;
 };
 /* queue_id NULL: all. The callback returns false to stop. */
-MUST_USE int spool_admin_list(struct spool_admin *a, const char *queue_id, bool (*row)(void *arg, const struct spool_row *r), void *arg);
-MUST_USE int spool_admin_body(struct spool_admin *a, const char *queue_id, bool (*piece)(void *arg, struct str data), void *arg);
+MUST_USE int spool_admin_list(struct spool_admin *a,
+                              const char *queue_id,
+                              bool (*row)(void *arg, const struct spool_row *r),
+                              void *arg);
+MUST_USE int spool_admin_body(struct spool_admin *a,
+                              const char *queue_id,
+                              bool (*piece)(void *arg, struct str data),
+                              void *arg);
 
 enum spool_action { SPOOL_FLUSH, SPOOL_HOLD, SPOOL_RELEASE, SPOOL_DELETE };
 /* queue_id NULL: all.  *ret_changed counts recipients. */
-MUST_USE int spool_admin_apply(struct spool_admin *a, enum spool_action action, const char *queue_id, int64_t *ret_changed);
+MUST_USE int spool_admin_apply(struct spool_admin *a,
+                               enum spool_action action,
+                               const char *queue_id,
+                               int64_t *ret_changed);
 
 struct spool_stats {
     int64_t messages, recipients, due, active, deferred, held, bytes, oldest_ms;
