@@ -1,0 +1,56 @@
+/* client_ehlo.h - what a server says it can do: the reply to EHLO or LHLO as values (RFC 5321 section 4.1.1.1).
+ *
+ * A plain value.  Only the newest list counts: the whole value is replaced by each EHLO, and emptied when TLS
+ * begins (STLS-05, LIM-01).  What is not understood is skipped: a server may list anything.
+ */
+#ifndef POSTERN_SMTP_CLIENT_EHLO_H
+#define POSTERN_SMTP_CLIENT_EHLO_H
+
+#include "base/str.h"
+
+enum smtp_extension {
+    SMTP_EXT_8BITMIME,
+    SMTP_EXT_AUTH,
+    SMTP_EXT_BINARYMIME,
+    SMTP_EXT_BURL,
+    SMTP_EXT_CHUNKING,
+    SMTP_EXT_DELIVERBY,
+    SMTP_EXT_DSN,
+    SMTP_EXT_ENHANCEDSTATUSCODES,
+    SMTP_EXT_ETRN,
+    SMTP_EXT_EXPN,
+    SMTP_EXT_FUTURERELEASE,
+    SMTP_EXT_HELP,
+    SMTP_EXT_LIMITS,
+    SMTP_EXT_MT_PRIORITY,
+    SMTP_EXT_PIPELINING,
+    SMTP_EXT_REQUIRETLS,
+    SMTP_EXT_SIZE,
+    SMTP_EXT_SMTPUTF8,
+    SMTP_EXT_STARTTLS,
+    SMTP_EXT_VRFY,
+    SMTP_EXT_XCLIENT,
+    SMTP_EXT_COUNT,
+};
+
+#define SMTP_MECHANISMS_MAX 256
+
+struct smtp_capabilities {
+    uint32_t offered;                      /* bit for each smtp_extension */
+    char mechanisms[SMTP_MECHANISMS_MAX];  /* of AUTH, upper case, one space between; what does not fit is left out */
+    uint64_t size_max;                     /* SIZE; 0: no limit was named */
+    uint64_t mail_max, rcpt_max, domain_max; /* LIMITS (RFC 9422); 0: none */
+    uint64_t hold_seconds_max;             /* FUTURERELEASE (RFC 4865 section 4.1); 0: not named */
+    uint64_t by_seconds_min;               /* DELIVERBY (RFC 2852 section 4); 0: none */
+};
+
+/* `text` is that of the reply: lines joined with '\n', the first names the server. */
+void smtp_capabilities_read(struct smtp_capabilities *caps, struct str text);
+
+bool smtp_offers(const struct smtp_capabilities *caps, enum smtp_extension ext);
+bool smtp_offers_mechanism(const struct smtp_capabilities *caps, const char *mechanism);
+
+/* The keyword, for messages and reports. */
+const char *smtp_extension_name(enum smtp_extension ext);
+
+#endif

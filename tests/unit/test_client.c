@@ -1,0 +1,547 @@
+/* Runs the conversations in tests/dialogues/client/ (its README says how to read them), and what does not fit there. */
+#include "unit.h"
+
+#include "smtp/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- messages the driver may send ---- */
+
+static const struct smtp_client_recipient one[] = {{.address = "bob@example.net"}};
+static const struct smtp_client_recipient two[] = {{.address = "bob@example.net"},
+                                                   {.address = "eve@example.org"}};
+static const struct smtp_client_recipient three[] = {
+    {.address = "a@x.example"}, {.address = "b@y.example"}, {.address = "c@x.example"}};
+static const struct smtp_client_recipient noted[] = {
+    {.address = "bob@example.net",
+     .orcpt = "rfc822;bob@example.net",
+     .notify = SMTP_CLIENT_NOTIFY_SUCCESS | SMTP_CLIENT_NOTIFY_DELAY}
+};
+static const struct smtp_client_recipient evil[] = {{.address = "bob@example.net>\r\nRSET"}};
+static const struct smtp_client_recipient spaced[] = {{.address = "bob@example.net> NOTIFY=NEVER"}};
+static const struct smtp_client_recipient utf8[] = {{.address = "b\xc3\xb6@example.net"}};
+
+#define TO(list) .recipients = (list), .n_recipients = ARRAY_LEN(list)
+
+static const struct {
+    const char *name, *text;
+    struct smtp_client_message m;
+} messages[] = {
+    {"plain",        "Hi\r\n.dot\r\n", {.reverse_path = "ann@example.org", .size = 10, TO(one)}                },
+    {"two",          "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(two)}                 },
+    {"three",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(three)}               },
+    {"unsized",      "Hi\r\n",         {.reverse_path = "ann@example.org", .size = -1, TO(one)}                },
+    {"large",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 100000, TO(one)}            },
+    {"bounce",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(one)}                                },
+    {"bare",         "Hi\nthere\r\n",  {.reverse_path = "", .size = 10, TO(one)}                               },
+    {"full",
+     "Hi\r\n",                         {.reverse_path = "ann@example.org",
+      .auth = "ann+x@example.org",
+      .envid = "id+2B1",
+      .ret = 'H',
+      .body = SMTP_CLIENT_8BITMIME,
+      .size = 4,
+      TO(noted)}                                                                                 },
+    {"unattributed", "Hi\r\n",         {.reverse_path = "a@b.example", .auth = "<>", .size = 4, TO(one)}       },
+    {"8bit",         "Hi\r\n",         {.reverse_path = "", .body = SMTP_CLIENT_8BITMIME, .size = 4, TO(one)}  },
+    {"binary",       "a\nb",           {.reverse_path = "", .body = SMTP_CLIENT_BINARYMIME, .size = 3, TO(one)}},
+    {"utf8",         "Hi\r\n",         {.reverse_path = "", .smtputf8 = true, .size = 4, TO(utf8)}             },
+    {"tls",          "Hi\r\n",         {.reverse_path = "", .requiretls = true, .size = 4, TO(one)}            },
+    {"evil",         "Hi\r\n",         {.reverse_path = "", .size = 4, TO(evil)}                               },
+    {"spaced",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(spaced)}                             },
+    {"hidden utf8",  "Hi\r\n",         {.reverse_path = "", .size = 4, TO(utf8)}                               },
+};
+
+/* ---- the driver ---- */
+
+struct driver {
+    const char *row;
+    struct smtp_client *client;
+    struct buf in, out, got;
+    const char *text;
+    size_t outcomes, wanted;
+    bool finished, ended;
+};
+
+static void note(struct driver *d, const char *fmt, ...) PRINTF(2, 3);
+
+/* What is in `out` becomes C lines; octets without a line end make a line of their own. */
+static void flush(struct driver *d)
+{
+    struct str rest = buf_str(&d->out);
+    while (rest.len) {
+        ssize_t lf = str_find(rest, '\n');
+        struct str line = str_upto(rest, lf < 0 ? rest.len : (size_t)lf + 1);
+        rest = str_from(rest, line.len);
+        while (line.len && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
+            line.len--;
+        assert_int_equal(buf_printf(&d->got, "C: %.*s\n", STR_FMT(line)), 0);
+    }
+    buf_clear(&d->out);
+}
+
+static void note(struct driver *d, const char *fmt, ...)
+{
+    flush(d);
+    va_list ap;
+    va_start(ap, fmt);
+    assert_int_equal(buf_puts(&d->got, "E: "), 0);
+    assert_int_equal(buf_vprintf(&d->got, fmt, ap), 0);
+    assert_int_equal(buf_puts(&d->got, "\n"), 0);
+    va_end(ap);
+}
+
+static void on_start_tls(void *ctx)
+{
+    note(ctx, "starttls");
+}
+
+static void on_ready(void *ctx)
+{
+    note(ctx, "ready");
+}
+
+static void on_text(void *ctx, uint64_t offset)
+{
+    note(ctx, "text %d", (int)offset);
+}
+
+static const char *line_of(const char *text)
+{
+    static char line[600];
+    (void)snprintf(line, sizeof(line), "%s", text);
+    for (char *p = line; *p; p++)
+        if (*p == '\n')
+            *p = '/';
+    return line;
+}
+
+static void note_outcome(struct driver *d, const char *what, const struct smtp_outcome *o)
+{
+    note(d, "%s %s%d %s%s%s [%s]", what, o->ours ? "(ours) " : "", o->code, o->enhanced,
+         *o->enhanced ? " " : "", line_of(o->text), smtp_stage_name(o->stage));
+}
+
+static void on_recipient(void *ctx, size_t i, const struct smtp_outcome *o)
+{
+    struct driver *d = ctx;
+    char what[32];
+    (void)snprintf(what, sizeof(what), "rcpt %zu", i);
+    note_outcome(d, what, o);
+    d->outcomes++;
+    check(d->row, d->outcomes <= d->wanted);
+}
+
+static void on_finished(void *ctx)
+{
+    struct driver *d = ctx;
+    check(d->row, d->outcomes == d->wanted);
+    note(d, "finished");
+}
+
+static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outcome *o)
+{
+    static const char *const names[] = {
+        [SMTP_END_QUIT] = "quit",       [SMTP_END_REFUSED] = "refused",
+        [SMTP_END_TLS] = "tls",         [SMTP_END_LOGIN] = "login",
+        [SMTP_END_CLOSING] = "closing", [SMTP_END_PROTOCOL] = "protocol",
+        [SMTP_END_LOST] = "lost",
+    };
+    struct driver *d = ctx;
+    char what[32];
+    check(d->row, !d->ended);
+    d->ended = true;
+    (void)snprintf(what, sizeof(what), "ended %s:", names[end]);
+    note_outcome(d, what, o);
+}
+
+static const struct smtp_client_ops ops = {
+    .start_tls = on_start_tls,
+    .ready = on_ready,
+    .text = on_text,
+    .recipient = on_recipient,
+    .finished = on_finished,
+    .ended = on_ended,
+};
+
+static void send_message(struct driver *d, const char *name)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(messages) && strcmp(messages[i].name, name) != 0)
+        i++;
+    check(name, i < ARRAY_LEN(messages));
+    struct smtp_outcome why;
+    d->text = messages[i].text;
+    d->outcomes = 0;
+    d->wanted = messages[i].m.n_recipients;
+    int r = smtp_client_send(d->client, &messages[i].m, &why);
+    if (r == -ENOTSUP || r == -EINVAL)
+        note_outcome(d, "cannot", &why);
+    else if (r < 0)
+        note(d, "send: %s", strerror(-r));
+}
+
+static void push(struct driver *d, size_t len, bool last)
+{
+    int r = smtp_client_text(d->client, d->text, len, last);
+    if (r < 0)
+        note(d, "push: %s", strerror(-r));
+}
+
+static void drive(struct driver *d, const char *action)
+{
+    if (strcmp(action, "secured") == 0)
+        smtp_client_secured(d->client);
+    else if (strncmp(action, "send ", 5) == 0)
+        send_message(d, action + 5);
+    else if (strcmp(action, "text") == 0)
+        push(d, strlen(d->text), true);
+    else if (strcmp(action, "piece") == 0)
+        push(d, strlen(d->text), false);
+    else if (strcmp(action, "last") == 0)
+        push(d, 0, true);
+    else if (strcmp(action, "quit") == 0)
+        smtp_client_quit(d->client);
+    else if (strcmp(action, "lost") == 0)
+        smtp_client_lost(d->client, "connection reset");
+    else
+        fail_msg("%s: unknown action %s", d->row, action);
+}
+
+/* ---- the conversations ---- */
+
+static void expect_nothing(struct driver *d, const char *before)
+{
+    if (d->got.len)
+        fail_msg("%s: before \"%s\" this happened:\n%s", d->row, before, d->got.data);
+}
+
+static struct str trimmed(struct str s)
+{
+    while (s.len && s.p[s.len - 1] == ' ')
+        s.len--;
+    return s;
+}
+
+static void expect_line(struct driver *d, const char *want)
+{
+    struct str got = buf_str(&d->got);
+    ssize_t lf = str_find(got, '\n');
+    struct str line = lf < 0 ? got : str_upto(got, (size_t)lf);
+    if (!str_eq(trimmed(line), trimmed(str_of(want))))
+        fail_msg("%s: wanted\n%s\nbut got\n%.*s", d->row, want, STR_FMT(got));
+    buf_consume(&d->got, line.len + 1);
+}
+
+/* What the server said since the last C, D or E arrives in one read. */
+static void deliver(struct driver *d)
+{
+    if (d->in.len == 0)
+        return;
+    check(d->row, smtp_client_feed(d->client, d->in.data, d->in.len) == d->in.len);
+    buf_clear(&d->in);
+    flush(d);
+}
+
+static void run_line(struct driver *d, const char *line)
+{
+    if (line[0] == 'S') {
+        if (d->in.len == 0)
+            expect_nothing(d, line);
+        assert_int_equal(buf_printf(&d->in, "%s\r\n", line + 3), 0);
+        return;
+    }
+    deliver(d);
+    if (line[0] == 'C' || line[0] == 'E') {
+        expect_line(d, line);
+    } else {
+        check(line, line[0] == 'D');
+        expect_nothing(d, line);
+        drive(d, line + 3);
+        flush(d);
+    }
+}
+
+static void configure(struct smtp_client_config *cfg, const char *word)
+{
+    static const char *const tls[] = {"tls=off", "tls=opportunistic", "tls=require"};
+    static const char *const login[] = {"login=none", "login=auto", "login=external",
+                                        "login=implicit"};
+    for (size_t i = 0; i < ARRAY_LEN(tls); i++)
+        if (strcmp(word, tls[i]) == 0)
+            cfg->tls = (enum smtp_client_tls)i;
+    for (size_t i = 0; i < ARRAY_LEN(login); i++)
+        if (strcmp(word, login[i]) == 0)
+            cfg->login = (enum smtp_client_login)i;
+    if (strcmp(word, "lmtp") == 0)
+        cfg->lmtp = true;
+    if (strcmp(word, "certificate") == 0)
+        cfg->has_certificate = true;
+    if (strcmp(word, "implicit-allowed") == 0)
+        cfg->implicit_allowed = true;
+    if (strncmp(word, "authzid=", 8) == 0)
+        cfg->authzid = word + 8;
+    if (strncmp(word, "recipients=", 11) == 0)
+        cfg->recipients_max = (unsigned)atoi(word + 11);
+}
+
+static void run(const char *name, char *with, char **lines)
+{
+    struct driver d = {.row = name,
+                       .in = BUF_INIT(SMTP_REPLY_LINE),
+                       .out = BUF_INIT(SMTP_CLIENT_OUTPUT),
+                       .got = BUF_INIT((size_t)1 << 20)};
+    struct smtp_client_config cfg = {.hostname = "me.example"};
+    char *save = NULL;
+    for (char *word = with ? strtok_r(with, " ", &save) : NULL; word;
+         word = strtok_r(NULL, " ", &save))
+        configure(&cfg, word);
+    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+    for (; *lines; lines++)
+        run_line(&d, *lines);
+    deliver(&d);
+    expect_nothing(&d, "the end");
+    smtp_client_free(d.client);
+    buf_done(&d.in);
+    buf_done(&d.out);
+    buf_done(&d.got);
+}
+
+static char *read_file(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s.txt", DIALOGUES, name);
+    FILE *f = fopen(path, "r");
+    check(path, f);
+    char *text = xcalloc(1 << 18, 1);
+    size_t len = fread(text, 1, (1 << 18) - 1, f);
+    check(path, len > 0 && feof(f));
+    (void)fclose(f);
+    return text;
+}
+
+#define LINES_MAX 200
+
+static void run_file(const char *file, size_t at_least)
+{
+    char *text = read_file(file);
+    char *lines[LINES_MAX + 1] = {NULL};
+    size_t n = 0, conversations = 0;
+    char *name = NULL, *with = NULL, *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save);; line = strtok_r(NULL, "\n", &save)) {
+        if (!line || line[0] == '#') {
+            lines[n] = NULL;
+            if (name) {
+                run(name, with, lines);
+                conversations++;
+            }
+            name = line, with = NULL, n = 0;
+        } else if (strncmp(line, "with ", 5) == 0) {
+            with = line + 5;
+        } else {
+            check(line, name && n < LINES_MAX);
+            lines[n++] = line;
+        }
+        if (!line)
+            break;
+    }
+    free(text);
+    check(file, conversations >= at_least); /* a file that is not read fails nothing by itself */
+}
+
+static void a_session_opens(void **state)
+{
+    (void)state;
+    run_file("opening", 20);
+}
+
+static void a_login_takes_every_turn(void **state)
+{
+    (void)state;
+    run_file("login", 25);
+}
+
+static void a_message_goes_by_data(void **state)
+{
+    (void)state;
+    run_file("data", 20);
+}
+
+static void a_message_goes_by_bdat(void **state)
+{
+    (void)state;
+    run_file("bdat", 10);
+}
+
+static void lmtp_answers_for_each_recipient(void **state)
+{
+    (void)state;
+    run_file("lmtp", 5);
+}
+
+static void parameters_follow_the_offer(void **state)
+{
+    (void)state;
+    run_file("parameters", 15);
+}
+
+static void limits_split_transactions(void **state)
+{
+    (void)state;
+    run_file("limits", 6);
+}
+
+/* AUTH-14: 512 octets with CR LF are the most a command may have. */
+static void a_long_authzid_goes_by_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len;
+        const char *want;
+    } rows[] = {
+        {370, "C: AUTH EXTERNAL YWFh"},
+        {375, "C: AUTH EXTERNAL\n"   },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct driver d = {
+            .row = rows[i].want, .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+        char id[400] = "";
+        memset(id, 'a', rows[i].len);
+        struct smtp_client_config cfg = {
+            .hostname = "me.example", .login = SMTP_CLIENT_LOGIN_EXTERNAL, .authzid = id};
+        d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+        smtp_client_secured(d.client);
+        const char *hello = "220 hi\r\n250-srv\r\n250 AUTH EXTERNAL\r\n";
+        assert_int_equal(smtp_client_feed(d.client, hello, strlen(hello)), strlen(hello));
+        buf_consume(&d.out, strlen("EHLO me.example\r\n"));
+        assert_true(d.out.len <= 512);
+        flush(&d);
+        check(d.row, strncmp(d.got.data, d.row, strlen(d.row)) == 0);
+        smtp_client_free(d.client);
+        buf_done(&d.out);
+        buf_done(&d.got);
+    }
+}
+
+/* More recipients than may be outstanding: the window moves on with the answers, and nothing gets lost. */
+static void many_recipients_go_in_a_window(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static struct smtp_client_recipient list[N];
+    static char names[N][24];
+    for (int i = 0; i < N; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "u%d@example.net", i);
+        list[i].address = names[i];
+    }
+    struct smtp_client_message m = {.reverse_path = "", .size = 4, TO(list)};
+    struct driver d = {
+        .row = "window", .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+    struct smtp_client_config cfg = {.hostname = "me.example"};
+    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+    const char *hello = "220 hi\r\n250-srv\r\n250 PIPELINING\r\n";
+    assert_int_equal(smtp_client_feed(d.client, hello, strlen(hello)), strlen(hello));
+    d.wanted = N;
+    d.text = "Hi\r\n";
+    struct smtp_outcome why;
+    buf_clear(&d.out);
+    assert_int_equal(smtp_client_send(d.client, &m, &why), 0);
+    size_t commands = 0;
+    while (smtp_client_stage(d.client) != SMTP_STAGE_TEXT) {
+        size_t group = 0;
+        for (size_t i = 0; i < d.out.len; i++)
+            group += d.out.data[i] == '\n';
+        assert_in_range(group, 1, SMTP_TALK_MAX);
+        bool has_data = d.out.len >= 6 && memcmp(d.out.data + d.out.len - 6, "DATA\r\n", 6) == 0;
+        commands += group;
+        buf_clear(&d.out);
+        for (size_t i = 0; i < group; i++) {
+            const char *reply = has_data && i == group - 1 ? "354 go\r\n" : "250 ok\r\n";
+            assert_int_equal(smtp_client_feed(d.client, reply, 8), 8);
+        }
+    }
+    assert_int_equal(commands, N + 2);
+    push(&d, 4, true);
+    assert_int_equal(smtp_client_feed(d.client, "250 ok\r\n", 8), 8);
+    assert_int_equal(d.outcomes, N);
+    smtp_client_free(d.client);
+    buf_done(&d.out);
+    buf_done(&d.got);
+}
+
+static void a_full_output_takes_nothing(void **state)
+{
+    (void)state;
+    struct driver d = {
+        .row = "full", .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+    struct smtp_client_config cfg = {.hostname = "me.example"};
+    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+    const char *all = "220 hi\r\n250-srv\r\n250 PIPELINING\r\n";
+    assert_int_equal(smtp_client_feed(d.client, all, strlen(all)), strlen(all));
+    send_message(&d, "unsized");
+    all = "250 ok\r\n250 ok\r\n354 go\r\n";
+    assert_int_equal(smtp_client_feed(d.client, all, strlen(all)), strlen(all));
+    static char piece[SMTP_CLIENT_PIECE];
+    memset(piece, 'a', sizeof(piece));
+    int r, taken = 0;
+    while ((r = smtp_client_text(d.client, piece, sizeof(piece), false)) == 0)
+        taken++;
+    assert_int_equal(r, -ENOBUFS);
+    assert_in_range(taken, 6, 8);
+    buf_clear(&d.out);
+    assert_int_equal(smtp_client_text(d.client, "\r\n", 2, true), 0);
+    assert_string_equal(d.out.data, "\r\n.\r\n");
+    smtp_client_free(d.client);
+    buf_done(&d.out);
+    buf_done(&d.got);
+}
+
+static void capabilities_are_read(void **state)
+{
+    (void)state;
+    struct smtp_capabilities caps;
+    smtp_capabilities_read(
+        &caps, STR("SIZE 99\nsize 1000\nAUTH PLAIN external bad!word\nAUTH=LOGIN\n"
+                   "X-UNKNOWN a b\nLIMITS MAILMAX=3 rcptmax=4 RCPTDOMAINMAX=5 X=1 MAILMAX\n"
+                   "FUTURERELEASE 86400 2026-12-31T00:00:00Z\nDELIVERBY 240\n\n \nDSN"));
+    assert_int_equal(caps.size_max, 1000);
+    assert_string_equal(caps.mechanisms, "PLAIN EXTERNAL LOGIN");
+    assert_true(smtp_offers_mechanism(&caps, "EXTERNAL"));
+    assert_false(smtp_offers_mechanism(&caps, "EXTERNA"));
+    assert_int_equal(caps.mail_max, 3);
+    assert_int_equal(caps.rcpt_max, 4);
+    assert_int_equal(caps.domain_max, 5);
+    assert_int_equal(caps.hold_seconds_max, 86400);
+    assert_int_equal(caps.by_seconds_min, 240);
+    assert_true(smtp_offers(&caps, SMTP_EXT_DSN));
+    assert_false(smtp_offers(&caps, SMTP_EXT_CHUNKING));
+    smtp_capabilities_read(&caps, STR("srv\nSIZE 99999999999999999999999"));
+    assert_true(smtp_offers(&caps, SMTP_EXT_SIZE));
+    assert_int_equal(caps.size_max, 0);
+    struct buf flood = BUF_INIT(1 << 16);
+    assert_int_equal(buf_puts(&flood, "srv"), 0);
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(buf_puts(&flood, "\nAUTH AAAAAAAAAAAAAAAAAAAA BBBBBBBBBBBBBBBBBBBBB"), 0);
+    smtp_capabilities_read(&caps, buf_str(&flood));
+    assert_in_range(strlen(caps.mechanisms), 200, SMTP_MECHANISMS_MAX - 1);
+    buf_done(&flood);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_opens),
+        cmocka_unit_test(a_login_takes_every_turn),
+        cmocka_unit_test(a_long_authzid_goes_by_itself),
+        cmocka_unit_test(a_message_goes_by_data),
+        cmocka_unit_test(a_message_goes_by_bdat),
+        cmocka_unit_test(lmtp_answers_for_each_recipient),
+        cmocka_unit_test(parameters_follow_the_offer),
+        cmocka_unit_test(limits_split_transactions),
+        cmocka_unit_test(many_recipients_go_in_a_window),
+        cmocka_unit_test(a_full_output_takes_nothing),
+        cmocka_unit_test(capabilities_are_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
