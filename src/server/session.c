@@ -176,14 +176,20 @@ static const struct stream_ops stream_ops = {
 
 /* ---- birth ---- */
 
+static atomic_ullong next_id;
+
+static void seed_ids(void)
+{
+    atomic_store(&next_id, (unsigned long long)clock_wall_ms() << 18);
+}
+
 /* Unique among the sessions of this process and, by the start time in it, very likely among all. */
 static void session_name(struct session *s)
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    static atomic_ullong counter;
-    unsigned long long n = atomic_fetch_add(&counter, 1);
-    if (n == 0)
-        n = atomic_fetch_add(&counter, (unsigned long long)clock_wall_ms() << 12);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, seed_ids);
+    unsigned long long n = atomic_fetch_add(&next_id, 1);
     for (size_t i = 12; i-- > 0; n >>= 5)
         s->id[i] = digits[n & 31U];
 }
