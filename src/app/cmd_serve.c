@@ -162,6 +162,7 @@ static void stop(struct server *s)
         relay_stop(s->relay, GRACE_MS);
     if (s->spool)
         spool_close(s->spool);
+    service_free(s->service);
     loop_free(s->loop);
     config_free(s->config);
 }

@@ -19,8 +19,10 @@ struct service {
     unsigned n_workers;
 };
 
-static void service_free(struct service *sv)
+void service_free(struct service *sv)
 {
+    if (!sv)
+        return;
     for (unsigned i = 0; i < sv->n_workers; i++)
         worker_free(sv->workers[i]);
     for (size_t i = 0; i < sv->n_endpoints; i++)
@@ -125,5 +127,6 @@ void service_stop(struct service *sv, int64_t grace_ms)
         (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
     for (unsigned i = 0; i < sv->n_workers; i++)
         worker_end(sv->workers[i]);
-    service_free(sv);
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        worker_join(sv->workers[i]);
 }

@@ -3,7 +3,7 @@
  * service_new() loads certificates and binds sockets, as the user who may; service_start() makes the worker
  * threads, each with its own loop and its own sessions; nothing blocks a worker.  Between the two the
  * privileges are dropped and spool and relay opened.
- * Owns everything it makes; borrows the configuration, spool and relay until service_stop() returned.
+ * Owns everything it makes; borrows the configuration until service_free(), spool and relay until service_stop() returned.
  */
 #ifndef POSTERN_SERVICE_H
 #define POSTERN_SERVICE_H
@@ -37,8 +37,10 @@ MUST_USE int service_start(struct service *sv, struct spool *sp, struct relay *r
  * with; a file that is broken keeps the old ones of its listener, and `why` names it. Any thread. */
 MUST_USE int service_reload(struct service *sv, char *why);
 
-/* Accepts no more, tells idle clients 421 4.3.2, lets what is in flight finish for at most grace_ms, then ends
- * everything and frees.  Before relay_stop() and spool_close(). NULL is fine. */
+/* Accepts no more, tells idle clients 421 4.3.2, lets what is in flight finish for at most grace_ms, then ends every
+ * session and its threads.  Before relay_stop() and spool_close(). NULL is fine. */
 void service_stop(struct service *sv, int64_t grace_ms);
+/* After spool_close(): a commit under way when its session was ended still finds the loop it reports to. */
+void service_free(struct service *sv); /* NULL is fine */
 
 #endif

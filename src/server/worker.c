@@ -158,10 +158,15 @@ int worker_start(struct worker *w, struct spool *sp, struct relay *relay)
     return -r;
 }
 
-void worker_free(struct worker *w)
+void worker_join(struct worker *w)
 {
     if (w->started)
         (void)pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
+void worker_free(struct worker *w)
+{
     doors_close(w);
     loop_free(w->loop);
     free(w);

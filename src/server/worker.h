@@ -14,7 +14,8 @@ MUST_USE int worker_start(struct worker *w, struct spool *sp, struct relay *rela
 void worker_drain(struct worker *w); /* any thread: accept no more, end what is idle, the rest when it becomes idle */
 void worker_end(struct worker *w);   /* any thread: end every session now and stop */
 bool worker_is_empty(const struct worker *w); /* any thread */
-void worker_free(struct worker *w); /* joins the thread; after worker_end() */
+void worker_join(struct worker *w);  /* after worker_end() */
+void worker_free(struct worker *w);
 
 /* ---- for the sessions of this worker, on its thread ---- */
 struct loop *worker_loop(struct worker *w);
