@@ -128,8 +128,8 @@ static const struct setting trust_settings[] = {
 };
 static const struct setting identity_settings[] = {
     {"source", setting_word,  FIELD(identity_config, source),
-        WORDS({"san-email", CERT_SOURCE_SAN_EMAIL}, {"san-dns", CERT_SOURCE_SAN_DNS},
-              {"fingerprint", CERT_SOURCE_FINGERPRINT})},
+        WORDS({"san-email", CERT_SOURCE_SAN_EMAIL}, {"san-dns", CERT_SOURCE_SAN_DNS}, {"san-uri", CERT_SOURCE_SAN_URI},
+              {"fingerprint", CERT_SOURCE_FINGERPRINT}, {"public-key", CERT_SOURCE_PUBLIC_KEY})},
     {"trust",  setting_names, LIST(identity_config, trust)},
     {0},
 };
