@@ -19,7 +19,7 @@ struct question {
 
 struct dial {
     char *host, *port; /* NULL for a UNIX socket */
-    struct endpoint addresses[ADDRESSES_MAX];
+    struct sock_addr addresses[ADDRESSES_MAX];
     size_t n_addresses, next;
     struct question *question;
     struct evdns_getaddrinfo_request *request;
@@ -40,7 +40,7 @@ static void tell(struct dial *d, const char *fmt, ...)
     d->tried_len = MIN(d->tried_len + (size_t)MAX(n, 0), (size_t)TRIED_MAX - 1);
 }
 
-static void add_address(struct dial *d, const struct endpoint *e)
+static void add_address(struct dial *d, const struct sock_addr *e)
 {
     if (d->n_addresses < ADDRESSES_MAX)
         d->addresses[d->n_addresses++] = *e;
@@ -58,12 +58,12 @@ struct dial *dial_new(const char *host, const char *port)
 struct dial *dial_new_unix(const char *path)
 {
     struct dial *d = xcalloc(1, sizeof(*d));
-    struct endpoint e;
+    struct sock_addr e;
     tell(d, "unix:%.200s: ", path);
-    if (endpoint_unix(path, &e) == 0)
+    if (sock_addr_unix(path, &e) == 0)
         add_address(d, &e);
     else
-        tell(d, "a socket's path has 1 to %d octets", ENDPOINT_PATH_MAX);
+        tell(d, "a socket's path has 1 to %d octets", SOCK_ADDR_PATH_MAX);
     return d;
 }
 
@@ -84,7 +84,7 @@ void dial_free(struct dial *d)
 static void add_all(struct dial *d, const struct addrinfo *list)
 {
     for (; list; list = list->ai_next) {
-        struct endpoint e = {.len = list->ai_addrlen};
+        struct sock_addr e = {.len = list->ai_addrlen};
         if (list->ai_addrlen > sizeof(e.sa))
             continue;
         memcpy(&e.sa, list->ai_addr, list->ai_addrlen);
@@ -94,19 +94,22 @@ static void add_all(struct dial *d, const struct addrinfo *list)
 
 static bool add_literal(struct dial *d, const char *host, uint16_t port)
 {
-    struct endpoint e;
-    if (endpoint_parse(str_of(host), port, &e) < 0)
+    struct sock_addr e;
+    if (sock_addr_parse(str_of(host), port, &e) < 0)
         return false;
     add_address(d, &e);
     return true;
 }
 
+/* EAI_FAIL covers a name that exists without an address, a server's failure, and its silence alike. */
 static void resolver_failed(struct dial *d, int error)
 {
     if (error == EVUTIL_EAI_NONAME || error == EVUTIL_EAI_NODATA)
-        tell(d, "no address is known for this name");
+        tell(d, "no such host name");
+    else if (error == EVUTIL_EAI_FAIL || error == EVUTIL_EAI_AGAIN)
+        tell(d, "no name server gave an address for this name");
     else
-        tell(d, "cannot resolve this name now: %s", evutil_gai_strerror(error));
+        tell(d, "cannot resolve this name: %s", evutil_gai_strerror(error));
 }
 
 static void on_answer(int error, struct evutil_addrinfo *list, void *arg)
@@ -193,7 +196,7 @@ void dial_note(struct dial *d, const char *why)
 int dial_next(struct dial *d, int *ret_fd)
 {
     while (d->next < d->n_addresses) {
-        const struct endpoint *e = &d->addresses[d->next++];
+        const struct sock_addr *e = &d->addresses[d->next++];
         CLEANUP(fd_closep)
         int fd = socket(e->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd >= 0 &&
@@ -221,7 +224,7 @@ struct peer dial_peer(const struct dial *d)
 {
     if (d->next == 0)
         return (struct peer){.address = "unknown"};
-    return endpoint_peer(&d->addresses[d->next - 1]);
+    return sock_addr_peer(&d->addresses[d->next - 1]);
 }
 
 const char *dial_tried(const struct dial *d)

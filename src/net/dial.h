@@ -5,8 +5,8 @@
 #ifndef POSTERN_DIAL_H
 #define POSTERN_DIAL_H
 
-#include "net/endpoint.h"
 #include "net/loop.h"
+#include "net/sock_addr.h"
 
 struct dial;
 

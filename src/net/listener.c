@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "net/endpoint.h"
 #include "net/loop_internal.h"
+#include "net/sock_addr.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -51,16 +51,16 @@ static bool is_any(const char *address)
     return address[0] == '*';
 }
 
-static int parse_unix(const char *address, struct endpoint *ret, char *why)
+static int parse_unix(const char *address, struct sock_addr *ret, char *why)
 {
-    if (endpoint_unix(address + strlen("unix:"), ret) == 0)
+    if (sock_addr_unix(address + strlen("unix:"), ret) == 0)
         return 0;
     return complain(why, -EINVAL, "%.100s: a socket's path has 1 to %d octets", address,
-                    ENDPOINT_PATH_MAX);
+                    SOCK_ADDR_PATH_MAX);
 }
 
 /* "127.0.0.1:587", "[::1]:587", "*:587"; the port is what follows the last colon. */
-static int parse_inet(const char *address, struct endpoint *ret, char *why)
+static int parse_inet(const char *address, struct sock_addr *ret, char *why)
 {
     const char *colon = strrchr(address, ':');
     uint64_t port = 0;
@@ -72,7 +72,7 @@ static int parse_inet(const char *address, struct endpoint *ret, char *why)
     if (bracketed)
         host = (struct str){host.p + 1, host.len - 2};
     bool any = str_eq(host, STR("*")) && !bracketed;
-    bool ok = endpoint_parse(any ? STR("::") : host, (uint16_t)port, ret) == 0;
+    bool ok = sock_addr_parse(any ? STR("::") : host, (uint16_t)port, ret) == 0;
     if (ok && (any || bracketed == (ret->sa.ss_family == AF_INET6)))
         return 0;
     return complain(why, -EINVAL,
@@ -80,13 +80,13 @@ static int parse_inet(const char *address, struct endpoint *ret, char *why)
                     address);
 }
 
-static int parse(const char *address, struct endpoint *ret, char *why)
+static int parse(const char *address, struct sock_addr *ret, char *why)
 {
     return is_unix(address) ? parse_unix(address, ret, why) : parse_inet(address, ret, why);
 }
 
 /* A socket file outlives the program that made it.  One that nobody answers on is taken away. */
-static void remove_stale(const char *path, const struct endpoint *e)
+static void remove_stale(const char *path, const struct sock_addr *e)
 {
     struct stat st;
     if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
@@ -125,7 +125,7 @@ static int set(int fd, int level, int option, int value)
 }
 
 /* `shared`: other sockets of ours may be bound to the same address. */
-static int open_bound(const struct endpoint *e, bool any, bool shared, int *ret_fd)
+static int open_bound(const struct sock_addr *e, bool any, bool shared, int *ret_fd)
 {
     int family = e->sa.ss_family;
     CLEANUP(fd_closep) int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -148,7 +148,7 @@ static int open_bound(const struct endpoint *e, bool any, bool shared, int *ret_
 /* Parses, binds, and puts what went wrong in words. */
 static int open_at(const char *address, bool shared, int *ret_fd, char *why)
 {
-    struct endpoint e;
+    struct sock_addr e;
     int r = parse(address, &e, why);
     if (r < 0)
         return r;
@@ -159,7 +159,7 @@ static int open_at(const char *address, bool shared, int *ret_fd, char *why)
     if (r == -EAFNOSUPPORT && any) { /* a machine without IPv6 */
         struct sockaddr_in6 six;
         memcpy(&six, &e.sa, sizeof(six));
-        if (endpoint_parse(STR("0.0.0.0"), ntohs(six.sin6_port), &e) == 0)
+        if (sock_addr_parse(STR("0.0.0.0"), ntohs(six.sin6_port), &e) == 0)
             r = open_bound(&e, any, shared, ret_fd);
     }
     return r < 0 ? explain_bind(address, -r, why) : 0;

@@ -1,7 +1,9 @@
 #include "net/loop_internal.h"
 
+#include "base/log.h"
+#include "net/resolver.h"
+
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <pthread.h>
@@ -32,7 +34,7 @@ struct loop_timer {
  * object freed by a deferred task is not in use further up. */
 struct loop {
     struct event_base *base;
-    struct evdns_base *dns;
+    struct resolver *resolver;
     struct event wake;
     int wake_fd;
     pthread_mutex_t lock;
@@ -109,8 +111,22 @@ static int open_base(struct loop *l)
     return l->base ? 0 : -ENOMEM;
 }
 
+/* What libevent would print to standard error as it likes; the callback is the process's, not a loop's. */
+static void on_library_message(int severity, const char *message)
+{
+    bool serious = severity == EVENT_LOG_WARN || severity == EVENT_LOG_ERR;
+    log_message(serious ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "event-library", "%s", message);
+}
+
+static void catch_library_messages(void)
+{
+    event_set_log_callback(on_library_message);
+}
+
 int loop_new(struct loop **ret)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, catch_library_messages);
     struct loop *l = xcalloc(1, sizeof(*l));
     list_init(&l->posted);
     list_init(&l->deferred);
@@ -129,15 +145,6 @@ int loop_new(struct loop **ret)
     return 0;
 }
 
-static void drop_dns(struct loop *l)
-{
-    if (!l->dns)
-        return;
-    evdns_base_free(l->dns, 1);
-    (void)event_base_loop(l->base,
-                          EVLOOP_NONBLOCK); /* questions that failed now tell it by a callback */
-}
-
 void loop_free(struct loop *l)
 {
     if (!l)
@@ -150,7 +157,7 @@ void loop_free(struct loop *l)
         loop_disown(child);
         child->drop(child);
     }
-    drop_dns(l);
+    resolver_free(l->resolver);
     while (l->signals) {
         struct loop_signal *next = l->signals->next;
         (void)event_del(&l->signals->ev);
@@ -277,16 +284,15 @@ struct event_base *loop_event_base(struct loop *l)
 
 struct evdns_base *loop_evdns_base(struct loop *l)
 {
-    if (l->dns)
-        return l->dns;
-    l->dns = evdns_base_new(l->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    /* A missing resolv.conf leaves /etc/hosts and the server 127.0.0.1; the question then says what
-     * failed. Search domains are not applied: mail goes to the host named, not to
-     * mail.example.org.our.domain. */
-    if (l->dns)
-        (void)evdns_base_resolv_conf_parse(l->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_SEARCH,
-                                           "/etc/resolv.conf");
-    return l->dns;
+    if (!l->resolver)
+        loop_resolver_files(l, "/etc/resolv.conf", "/etc/hosts");
+    return resolver_evdns(l->resolver);
+}
+
+void loop_resolver_files(struct loop *l, const char *resolv_conf, const char *hosts)
+{
+    resolver_free(l->resolver);
+    l->resolver = resolver_new(l->base, resolv_conf, hosts);
 }
 
 char *loop_scratch(struct loop *l)

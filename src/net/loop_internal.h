@@ -9,9 +9,11 @@ struct evdns_base;
 
 struct event_base *loop_event_base(struct loop *l);
 
-/* Made at the first call; NULL when there is no memory.  Answers from /etc/hosts without a server.
- */
+/* Made at the first call; NULL when there is no memory. */
 struct evdns_base *loop_evdns_base(struct loop *l);
+
+/* Other files than those of /etc, which must not be asked for names yet; the paths are borrowed. */
+void loop_resolver_files(struct loop *l, const char *resolv_conf, const char *hosts);
 
 /* Where input is read into, by one stream at a time, never across a return to the loop. */
 #define LOOP_SCRATCH_SIZE ((size_t)64 * 1024)

@@ -304,10 +304,10 @@ static struct stream *stream_new(struct loop *l, const struct stream_ops *ops, v
 struct stream *stream_accepted(struct loop *l, int fd, const struct stream_ops *ops, void *ctx)
 {
     struct stream *s = stream_new(l, ops, ctx);
-    struct endpoint from = {.len = sizeof(from.sa), .sa.ss_family = AF_UNSPEC};
+    struct sock_addr from = {.len = sizeof(from.sa), .sa.ss_family = AF_UNSPEC};
     if (getpeername(fd, (struct sockaddr *)&from.sa, &from.len) < 0)
         from.sa.ss_family = AF_UNSPEC; /* gone already: the first read says so */
-    s->peer = endpoint_peer(&from);
+    s->peer = sock_addr_peer(&from);
     s->phase = PHASE_OPEN;
     use_socket(s, fd);
     use_tcp_options(s);

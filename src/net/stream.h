@@ -8,9 +8,12 @@
  * Output waits in a buffer of STREAM_OUTPUT_MAX octets at most, and goes out at the end of the loop
  * turn, so that the replies to a pipelined group leave in one write.
  *
+ * Nothing here blocks or raises SIGPIPE, whatever the flags of the descriptor and the signal's disposition.
+ *
  * Life: callbacks come on the loop's thread.  stream_close() and stream_abort() may be called anywhere on
  * that thread, also inside a callback; no callback comes after them and the memory goes at the end
  * of the turn.  After `ended` the user still has to call stream_close() or stream_abort().
+ * No callback is made from within a call of this header.
  */
 #ifndef POSTERN_STREAM_H
 #define POSTERN_STREAM_H
@@ -26,9 +29,11 @@ struct stream;
 #define STREAM_OUTPUT_MAX ((size_t)512 * 1024)
 
 enum stream_end {
-    STREAM_EOF,        /* the peer closed its sending side in an orderly way */
+    /* The peer closed its sending side; detail says when TLS was cut off without close_notify.  Told after all
+     * input was offered, and not while paused.  What is written now still goes out. */
+    STREAM_EOF,
     STREAM_RESET,      /* error from the network; detail has strerror's words */
-    STREAM_TIMEOUT,    /* stream_timeout() passed; detail says in what phase */
+    STREAM_TIMEOUT,    /* stream_timeout() passed; detail says in what phase; an idle peer can still be written to */
     STREAM_TLS_FAILED, /* handshake or record failed; detail has the TLS library's words, alert name included */
     STREAM_NO_CONNECT, /* name or connection: detail has every address tried and why */
 };
@@ -39,7 +44,7 @@ struct stream_ops {
     size_t (*input)(void *ctx, const char *data, size_t len);
     void (*connected)(void *ctx);                              /* outgoing only: before TLS */
     void (*secured)(void *ctx, const struct tls_facts *facts); /* handshake finished */
-    void (*drained)(void *ctx);                                /* every octet written has left; may be NULL */
+    void (*drained)(void *ctx); /* every octet written has left; may be NULL; not called for what STARTTLS waits for */
     void (*ended)(void *ctx, enum stream_end end, const char *detail); /* once; no input after it */
 };
 
@@ -51,7 +56,9 @@ struct stream *stream_accepted(struct loop *l, int fd, const struct stream_ops *
 struct stream *stream_connect(struct loop *l, const char *host, const char *port, const struct stream_ops *ops, void *ctx);
 struct stream *stream_connect_unix(struct loop *l, const char *path, const struct stream_ops *ops, void *ctx);
 
-/* -ENOBUFS when STREAM_OUTPUT_MAX is reached: then nothing was taken; wait for `drained`. */
+/* -ENOBUFS when STREAM_OUTPUT_MAX is reached: then nothing was taken; wait for `drained`.  -ENOMEM likewise.
+ * Before the connection stands and during a handshake octets wait; after `ended` with anything but an end of
+ * input they go nowhere, and 0 is returned. */
 MUST_USE int stream_write(struct stream *s, const void *data, size_t len);
 MUST_USE int stream_write_str(struct stream *s, struct str data);
 size_t stream_output_pending(const struct stream *s);
@@ -67,7 +74,8 @@ void stream_start_tls(struct stream *s, struct tls_context *context, const char 
 bool stream_is_secure(const struct stream *s);
 
 /* No progress for this long ends the stream with STREAM_TIMEOUT; 0 means never.  Applies from now on,
- * to connecting, handshake, waiting for input and waiting to write alike. Any octet in or out re-arms it. */
+ * to resolving, each address tried, handshake, waiting for input and waiting to write alike.  Any octet in or out
+ * re-arms it.  A paused stream with nothing to send does not time out: then the peer waits for us. */
 void stream_timeout(struct stream *s, int64_t timeout_ms);
 
 /* Numeric address of the peer, "192.0.2.1", "2001:db8::1", or "unix"; valid as long as the stream. */

@@ -228,6 +228,7 @@ static void secured(struct stream *s)
     s->pump_due = true;
     stream_turn_later(s);
     s->ops->secured(s->ctx, &facts);
+    tls_forget_chain(s->wire.ssl);
 }
 
 void stream_shake(struct stream *s)

@@ -390,3 +390,10 @@ void tls_facts_read(SSL *ssl, struct tls_facts *ret)
     if (!ret->resumed)
         ret->chain = SSL_get_peer_cert_chain(ssl);
 }
+
+void tls_forget_chain(SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+    while (chain && sk_X509_num(chain) > 0)
+        X509_free(sk_X509_pop(chain));
+}

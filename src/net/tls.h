@@ -50,14 +50,16 @@ MUST_USE int tls_client_context_new(const struct tls_client_config *cfg, struct 
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
 
-/* What a finished handshake tells.  Strings are static or live as long as the stream. */
+/* What a finished handshake tells.  Strings are static. */
 struct tls_facts {
     const char *version; /* "TLSv1.3" */
     const char *cipher;  /* registered name, "TLS_AES_256_GCM_SHA384" (TRC-05) */
     const char *group;   /* "x25519"; NULL when not known */
     bool resumed;
-    struct x509_st *leaf;        /* the peer's certificate, borrowed from the stream; NULL: none */
-    struct stack_st_X509 *chain; /* as the peer sent it, borrowed; NULL on a resumed session */
+    struct x509_st *leaf; /* the peer's certificate, borrowed, as long as the stream lives; NULL: none */
+    /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a server's with
+     * it; NULL when there is none, and on a resumed session. */
+    struct stack_st_X509 *chain;
 };
 
 #endif

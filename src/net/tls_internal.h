@@ -13,6 +13,10 @@ struct ssl_st *tls_open(struct tls_context *c, const char *name);
 
 void tls_facts_read(struct ssl_st *ssl, struct tls_facts *ret);
 
+/* The intermediates have served once the certificate is judged, and cost some 4 KiB each while a
+ * connection is open.  The certificate itself stays. */
+void tls_forget_chain(struct ssl_st *ssl);
+
 /* As the RFCs spell it: "certificate_required". */
 const char *tls_alert_name(int alert);
 

@@ -479,8 +479,8 @@ static void it_connects_to_unix_sockets(void **state)
     const struct {
         const char *path, *want;
     } rows[] = {
-        {path,                "Connection refused"                    },
-        {"/nonexistent/sock", "No such file or directory"             },
+        {path,                "Connection refused"                 },
+        {"/nonexistent/sock", "No such file or directory"          },
         {long_path,           "a socket's path has 1 to 107 octets"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -185,6 +185,36 @@ static void any_certificate_or_none_gets_through(void **state)
     tls_context_unref(sc);
 }
 
+static int n_intermediates;
+
+static void count_chain(struct end *e)
+{
+    n_intermediates = e->facts.chain ? sk_X509_num(e->facts.chain) : 0;
+}
+
+/* The judge sees the intermediates once; then they only cost memory. */
+static void the_chain_is_there_to_be_judged_and_then_goes(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, &client_id);
+    assert_int_equal(SSL_CTX_add1_chain_cert(ctx, ca.cert), 1);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc =
+        server_context((struct tls_server_config){.client_certificate = TLS_CLIENT_CERT_REQUEST});
+    stream_start_tls(s.s, sc, NULL);
+    s.after_secured = count_chain;
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    assert_int_equal(n_intermediates, 1);
+    assert_int_equal(sk_X509_num(s.facts.chain), 0);
+    assert_int_equal(X509_cmp(s.facts.leaf, client_id.cert), 0);
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
 static int give_verdict(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain)
 {
     assert_non_null(leaf);
@@ -499,8 +529,10 @@ static SSL_CTX *resuming_context(int version, const struct identity *id)
 static void visit(struct end *s, struct tls_context *sc, SSL_CTX *ctx, const char *sni, bool resume)
 {
     struct raw raw = raw_peer(s, ctx);
+    char name[64]; /* the macro below casts const away */
+    (void)snprintf(name, sizeof(name), "%s", sni ? sni : "");
     if (sni)
-        (void)SSL_set_tlsext_host_name(raw.ssl, sni);
+        (void)SSL_set_tlsext_host_name(raw.ssl, name);
     if (resume)
         assert_int_equal(SSL_set_session(raw.ssl, saved), 1);
     stream_start_tls(s->s, sc, NULL);
@@ -523,7 +555,8 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
     static const struct {
         const char *name;
         int version;
-        const char *context, *sni;
+        const char *context;
+        const char *sni;
         bool extended_master_secret, want;
     } rows[] = {
         {"1.3",                         TLS1_3_VERSION, "submission", "a.example", true,  true },
@@ -956,6 +989,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NETTEST(both_ends_learn_the_facts),
         NETTEST(any_certificate_or_none_gets_through),
+        NETTEST(the_chain_is_there_to_be_judged_and_then_goes),
         NETTEST(a_refusal_names_its_alert),
         NETTEST(a_request_alone_refuses_nobody),
         NETTEST(injected_plaintext_is_thrown_away),

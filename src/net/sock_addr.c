@@ -1,4 +1,4 @@
-#include "net/endpoint.h"
+#include "net/sock_addr.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -6,18 +6,18 @@
 #include <stdio.h>
 #include <sys/un.h>
 
-_Static_assert(ENDPOINT_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
+_Static_assert(SOCK_ADDR_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
                "the path ends with a NUL");
 
 /* The octets of a sockaddr_storage may not be read as another type, so they are copied in and out. */
-static void fill(struct endpoint *e, const void *sa, size_t len)
+static void fill(struct sock_addr *e, const void *sa, size_t len)
 {
-    *e = (struct endpoint){.len = (socklen_t)len};
+    *e = (struct sock_addr){.len = (socklen_t)len};
     memcpy(&e->sa, sa, len);
 }
 
 /* getaddrinfo(3) knows the scope behind "%"; nothing is asked of anybody with AI_NUMERICHOST. */
-static int parse_v6(const char *name, uint16_t port, struct endpoint *ret)
+static int parse_v6(const char *name, uint16_t port, struct sock_addr *ret)
 {
     struct addrinfo hints = {
         .ai_family = AF_INET6, .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
@@ -32,7 +32,7 @@ static int parse_v6(const char *name, uint16_t port, struct endpoint *ret)
     return 0;
 }
 
-int endpoint_parse(struct str host, uint16_t port, struct endpoint *ret)
+int sock_addr_parse(struct str host, uint16_t port, struct sock_addr *ret)
 {
     char name[INET6_ADDRSTRLEN + 32];
     if (host.len >= sizeof(name))
@@ -46,18 +46,18 @@ int endpoint_parse(struct str host, uint16_t port, struct endpoint *ret)
     return strchr(name, ':') ? parse_v6(name, port, ret) : -EINVAL;
 }
 
-int endpoint_unix(const char *path, struct endpoint *ret)
+int sock_addr_unix(const char *path, struct sock_addr *ret)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
-    if (len == 0 || len > ENDPOINT_PATH_MAX)
+    if (len == 0 || len > SOCK_ADDR_PATH_MAX)
         return -EINVAL;
     memcpy(sun.sun_path, path, len);
     fill(ret, &sun, sizeof(sun));
     return 0;
 }
 
-static struct peer peer_of_v4(const struct endpoint *from)
+static struct peer peer_of_v4(const struct sock_addr *from)
 {
     struct sockaddr_in in;
     struct peer peer = {.port = 0};
@@ -67,7 +67,7 @@ static struct peer peer_of_v4(const struct endpoint *from)
     return peer;
 }
 
-static struct peer peer_of_v6(const struct endpoint *from)
+static struct peer peer_of_v6(const struct sock_addr *from)
 {
     struct sockaddr_in6 in;
     struct peer peer = {.port = 0};
@@ -80,7 +80,7 @@ static struct peer peer_of_v6(const struct endpoint *from)
     return peer;
 }
 
-struct peer endpoint_peer(const struct endpoint *from)
+struct peer sock_addr_peer(const struct sock_addr *from)
 {
     switch (from->sa.ss_family) {
     case AF_INET:
