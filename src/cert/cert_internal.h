@@ -98,6 +98,10 @@ struct cert_names {
 
 /* What one source finds in a certificate: normalised, without duplicates. */
 void cert_source_extract(enum cert_source source, X509 *leaf, struct cert_names *out);
+/* The form in which such a name is compared; false: no certificate with it would have an identity. */
+bool cert_source_normalise(enum cert_source source,
+                           const char *name,
+                           char out[CERT_IDENTITY_MAX + 1]);
 /* "e-mail address (subjectAltName)" */
 const char *cert_source_what(enum cert_source source);
 

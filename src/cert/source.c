@@ -1,5 +1,7 @@
 #include "cert/cert_internal.h"
+#include "smtp/address.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -37,14 +39,11 @@ static bool is_host_label(struct str s)
     return true;
 }
 
-#define LOCAL_MAX 64 /* RFC 5321 4.5.3.1.1 and 2 */
-#define HOST_MAX 255
-
 /* Letters, digits and hyphens (RFC 5280 4.2.1.6); so no wildcard, which would name many hosts and
  * not one. */
 static bool is_host(struct str s)
 {
-    if (s.len == 0 || s.len > HOST_MAX)
+    if (s.len == 0 || s.len > SMTP_DOMAIN_MAX)
         return false;
     for (;;) {
         ssize_t dot = str_find(s, '.');
@@ -56,49 +55,16 @@ static bool is_host(struct str s)
     }
 }
 
-static bool is_atext(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
-}
-
-/* Atoms with single dots between them. */
-static bool is_dot_string(struct str s)
-{
-    char before = '.';
-    for (size_t i = 0; i < s.len; before = s.p[i++])
-        if (!is_atext(s.p[i]) && (s.p[i] != '.' || before == '.'))
-            return false;
-    return before != '.';
-}
-
-static bool is_quoted_string(struct str s)
-{
-    if (s.len < 3 || s.p[0] != '"' || s.p[s.len - 1] != '"')
-        return false;
-    size_t i = 1;
-    for (; i + 1 < s.len; i++) {
-        if (s.p[i] == '"')
-            return false;
-        if (s.p[i] == '\\')
-            i++;
-    }
-    return i + 1 == s.len; /* the last quote is not itself quoted */
-}
-
-/* A Mailbox of RFC 5321 section 4.1.2, but no address literal: an identity belongs to a name, not to a machine.
- * The local part is the mailbox owner's own business, the domain knows no case (CERT-16). */
+/* No address literal: an identity belongs to a name, not to a machine.  The local part is the mailbox owner's own
+ * business, the domain knows no case (CERT-16). */
 static bool normalise_email(struct str in, char *out)
 {
-    const char *at = memrchr(in.p, '@', in.len);
-    size_t local_len = at ? (size_t)(at - in.p) : in.len;
-    struct str local = str_upto(in, local_len);
-    if (!at || local.len > LOCAL_MAX || !is_host(str_from(in, local_len + 1)))
-        return false;
-    if (!is_dot_string(local) && !is_quoted_string(local))
+    struct smtp_path path;
+    if (smtp_mailbox_parse(in, false, &path) != PATH_OK || !is_host(path.domain) ||
+        str_eq(path.local, STR("\"\"")))
         return false;
     copy(in, out);
-    lower(out + local_len);
+    lower(out + (in.len - path.domain.len));
     return true;
 }
 
@@ -130,12 +96,17 @@ static void names_add(struct cert_names *names, const char *name)
         names->items[names->n++] = xstrdup(name);
 }
 
-static void names_add_raw(struct cert_names *names, struct str raw, normalise_fn *normalise)
+/* [rfc5280 4.2.1.6] All three forms are IA5String, which is ASCII (CERT-20). */
+static bool normalise(struct str raw, normalise_fn *form, char out[CERT_IDENTITY_MAX + 1])
+{
+    return raw.len > 0 && raw.len <= CERT_IDENTITY_MAX && str_is_ascii(raw) &&
+           !str_has_control(raw) && form(raw, out);
+}
+
+static void names_add_raw(struct cert_names *names, struct str raw, normalise_fn *form)
 {
     char name[CERT_IDENTITY_MAX + 1];
-    bool is_sane = raw.len > 0 && raw.len <= CERT_IDENTITY_MAX && str_is_ascii(raw) &&
-                   !str_has_control(raw) && memchr(raw.p, '\0', raw.len) == NULL;
-    if (is_sane && normalise(raw, name))
+    if (normalise(raw, form, name))
         names_add(names, name);
     else
         names->saw_unusable = true;
@@ -146,14 +117,14 @@ static struct str ia5_str(const ASN1_IA5STRING *s)
     return (struct str){(const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)};
 }
 
-static void extract_san(X509 *leaf, int type, normalise_fn *normalise, struct cert_names *out)
+static void extract_san(X509 *leaf, int type, normalise_fn *form, struct cert_names *out)
 {
     GENERAL_NAMES *all = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
     for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
         int kind;
         void *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all, i), &kind);
-        if (kind == type) /* rfc822Name, dNSName and uniformResourceIdentifier are all IA5String */
-            names_add_raw(out, ia5_str(value), normalise);
+        if (kind == type)
+            names_add_raw(out, ia5_str(value), form);
     }
     GENERAL_NAMES_free(all);
 }
@@ -201,21 +172,34 @@ static void extract_public_key(X509 *leaf, struct cert_names *out)
 }
 
 static const struct source {
+    enum cert_source source;
     const char *word, *what;
     void (*extract)(X509 *leaf, struct cert_names *out);
+    normalise_fn *form; /* of a name that somebody writes; NULL for digests */
 } sources[] = {
-    [CERT_SOURCE_SAN_EMAIL] = {"san-email",   "e-mail address (subjectAltName)", extract_san_email  },
-    [CERT_SOURCE_SAN_DNS] = {"san-dns",     "host name (subjectAltName)",      extract_san_dns    },
-    [CERT_SOURCE_SAN_URI] = {"san-uri",     "URI (subjectAltName)",            extract_san_uri    },
-    [CERT_SOURCE_FINGERPRINT] = {"fingerprint", "fingerprint",                     extract_fingerprint},
-    [CERT_SOURCE_PUBLIC_KEY] = {"public-key",  "public key",                      extract_public_key },
+    {CERT_SOURCE_SAN_EMAIL,   "san-email",   "e-mail address (subjectAltName)", extract_san_email,
+     normalise_email                                                                                              },
+    {CERT_SOURCE_SAN_DNS,     "san-dns",     "host name (subjectAltName)",      extract_san_dns,     normalise_dns},
+    {CERT_SOURCE_SAN_URI,     "san-uri",     "URI (subjectAltName)",            extract_san_uri,     normalise_uri},
+    {CERT_SOURCE_FINGERPRINT, "fingerprint", "fingerprint",                     extract_fingerprint, NULL         },
+    {CERT_SOURCE_PUBLIC_KEY,  "public-key",  "public key",                      extract_public_key,  NULL         },
 };
+
+static const struct source *source_find(enum cert_source source)
+{
+    size_t i = 0;
+    while (sources[i].source != source) {
+        i++;
+        assert(i < ARRAY_LEN(sources)); /* a source without a row */
+    }
+    return &sources[i];
+}
 
 int cert_source_parse(const char *word, enum cert_source *ret)
 {
     for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
         if (strcmp(sources[i].word, word) == 0) {
-            *ret = (enum cert_source)i;
+            *ret = sources[i].source;
             return 0;
         }
     }
@@ -224,18 +208,26 @@ int cert_source_parse(const char *word, enum cert_source *ret)
 
 const char *cert_source_name(enum cert_source source)
 {
-    return sources[source].word;
+    return source_find(source)->word;
 }
 
 const char *cert_source_what(enum cert_source source)
 {
-    return sources[source].what;
+    return source_find(source)->what;
 }
 
 void cert_source_extract(enum cert_source source, X509 *leaf, struct cert_names *out)
 {
     ERROR_SCOPE;
-    sources[source].extract(leaf, out);
+    source_find(source)->extract(leaf, out);
+}
+
+bool cert_source_normalise(enum cert_source source,
+                           const char *name,
+                           char out[CERT_IDENTITY_MAX + 1])
+{
+    normalise_fn *form = source_find(source)->form;
+    return form && normalise(str_of(name), form, out);
 }
 
 /* An empty string when the digest cannot be had, which fits nobody. */
