@@ -89,7 +89,7 @@ int privileges_drop(const char *user, const char *group, char *why)
 {
     if (!user)
         return harden(why);
-    struct account a;
+    struct account a = {0};
     int r = find_account(user, group, &a, why);
     if (r < 0)
         return r;
