@@ -1,3 +1,4 @@
+#include "app/cmd_cert.h"
 #include "app/cmd_check.h"
 #include "app/suggest.h"
 
@@ -12,7 +13,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"check", cmd_check, "look through a configuration file and say every mistake"},
+    {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
+    {"check", cmd_check, "look through a configuration file and say every mistake" },
 };
 
 static void print_help(FILE *to)
