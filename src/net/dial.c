@@ -101,7 +101,8 @@ static bool add_literal(struct dial *d, const char *host, uint16_t port)
     return true;
 }
 
-/* EAI_FAIL covers a name that exists without an address, a server's failure, and its silence alike. */
+/* EAI_FAIL covers a name that exists without an address, a server's failure, and its silence alike.
+ */
 static void resolver_failed(struct dial *d, int error)
 {
     if (error == EVUTIL_EAI_NONAME || error == EVUTIL_EAI_NODATA)

@@ -111,7 +111,8 @@ static int open_base(struct loop *l)
     return l->base ? 0 : -ENOMEM;
 }
 
-/* What libevent would print to standard error as it likes; the callback is the process's, not a loop's. */
+/* What libevent would print to standard error as it likes; the callback is the process's, not a
+ * loop's. */
 static void on_library_message(int severity, const char *message)
 {
     bool serious = severity == EVENT_LOG_WARN || severity == EVENT_LOG_ERR;

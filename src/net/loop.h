@@ -1,8 +1,8 @@
 /* loop.h - one event loop, one thread: timers, deferred calls, messages from other threads.
  *
  * A loop belongs to the thread that runs it.  Only loop_post() and loop_stop() may be called from
- * elsewhere.  Nothing outside src/net/ knows that libevent is
- * underneath.  Names are resolved on the loop, too: by /etc/hosts and the name servers of /etc/resolv.conf.
+ * elsewhere.  Nothing outside src/net/ knows that libevent is underneath.  Names are resolved on
+ * the loop, too: by /etc/hosts and the name servers of /etc/resolv.conf.
  */
 #ifndef POSTERN_LOOP_H
 #define POSTERN_LOOP_H
@@ -12,12 +12,12 @@
 struct loop;
 
 MUST_USE int loop_new(struct loop **ret);
-/* After loop_run() returned.  Tasks still posted or deferred are run first; streams that were given to
- * stream_close() have one chance to send their rest.  NULL is fine. */
+/* After loop_run() returned.  Tasks still posted or deferred are run first; streams that were given
+ * to stream_close() have one chance to send their rest.  NULL is fine. */
 void loop_free(struct loop *l);
 
-/* Runs until loop_stop(), and to the end of that turn.  A stop that came before is not lost: it ends this run at
- * once.  May be called again. */
+/* Runs until loop_stop(), and to the end of that turn.  A stop that came before is not lost: it
+ * ends this run at once.  May be called again. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread; async-signal-safe it is not */
 
@@ -42,7 +42,11 @@ void loop_timer_set(struct loop_timer *t, int64_t delay_ms); /* replaces a delay
 void loop_timer_cancel(struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t); /* NULL is fine */
 
-/* Calls on_signal on the loop's thread for each of the signals (ends with 0).  One loop of a process at most. */
-MUST_USE int loop_signals(struct loop *l, const int *signals, void (*on_signal)(void *arg, int signo), void *arg);
+/* Calls on_signal on the loop's thread for each of the signals (ends with 0).  One loop of a
+ * process at most. */
+MUST_USE int loop_signals(struct loop *l,
+                          const int *signals,
+                          void (*on_signal)(void *arg, int signo),
+                          void *arg);
 
 #endif

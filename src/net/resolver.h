@@ -1,8 +1,9 @@
-/* resolver.h - names to addresses for one loop: the hosts file first, then the name servers of resolv.conf.
+/* resolver.h - names to addresses for one loop: the hosts file first, then the name servers of
+ * resolv.conf.
  *
- * Both files are looked at again before each question and read anew when they changed, since a server outlives many a
- * DHCP lease.  Search domains are not applied: mail goes to the host that was named, never to
- * mail.example.org.our.domain.  Internal to src/net/.
+ * Both files are looked at again before each question and read anew when they changed, since a
+ * server outlives many a DHCP lease.  Search domains are not applied: mail goes to the host that
+ * was named, never to mail.example.org.our.domain.  Internal to src/net/.
  */
 #ifndef POSTERN_RESOLVER_H
 #define POSTERN_RESOLVER_H

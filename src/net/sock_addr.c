@@ -9,7 +9,8 @@
 _Static_assert(SOCK_ADDR_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
                "the path ends with a NUL");
 
-/* The octets of a sockaddr_storage may not be read as another type, so they are copied in and out. */
+/* The octets of a sockaddr_storage may not be read as another type, so they are copied in and out.
+ */
 static void fill(struct sock_addr *e, const void *sa, size_t len)
 {
     *e = (struct sock_addr){.len = (socklen_t)len};

@@ -1,4 +1,5 @@
-/* sock_addr.h - a socket address: from what a person writes, and to what a person reads.  Internal to src/net/. */
+/* sock_addr.h - a socket address: from what a person writes, and to what a person reads.  Internal
+ * to src/net/. */
 #ifndef POSTERN_SOCK_ADDR_H
 #define POSTERN_SOCK_ADDR_H
 

@@ -1,14 +1,15 @@
 /* tls.h - TLS settings shared by many streams, and what a finished handshake tells.
  *
- * A tls_context is immutable once made and counted: a stream keeps a reference for its handshake, so
- * a reload makes a new context, swaps the pointer and drops the old one; no session notices.
+ * A tls_context is immutable once made and counted: a stream keeps a reference for its handshake,
+ * so a reload makes a new context, swaps the pointer and drops the old one; no session notices.
  *
- * TLS 1.2 and 1.3 only (conformance TLS-04..06), no compression, no renegotiation (EDG-19), no early
- * data (EDG-17), one session ticket, buffers released when idle.
+ * TLS 1.2 and 1.3 only (conformance TLS-04..06), no compression, no renegotiation (EDG-19), no
+ * early data (EDG-17), one session ticket, buffers released when idle.
  *
- * The certificate of a client is asked for without naming CAs (field notes: naming them makes GnuTLS and
- * NSS clients withhold another CA's certificate silently) and never fails a handshake by itself:
- * whoever made the context may set `verify`, which is asked only with TLS_CLIENT_CERT_REQUIRE.
+ * The certificate of a client is asked for without naming CAs (field notes: naming them makes
+ * GnuTLS and NSS clients withhold another CA's certificate silently) and never fails a handshake by
+ * itself: whoever made the context may set `verify`, which is asked only with
+ * TLS_CLIENT_CERT_REQUIRE.
  */
 #ifndef POSTERN_TLS_H
 #define POSTERN_TLS_H
@@ -31,7 +32,8 @@ struct tls_server_config {
     enum tls_client_cert client_certificate;
     tls_verify_fn *verify; /* asked only with TLS_CLIENT_CERT_REQUIRE; may be NULL */
     void *verify_arg;
-    const char *session_context; /* names listener and policy: a ticket of another one is not taken (EDG-15) */
+    /* Names listener and policy: a ticket of another one is not taken (EDG-15). */
+    const char *session_context;
 };
 
 enum tls_verify_mode { TLS_VERIFY_NONE, TLS_VERIFY_NAME };
@@ -40,13 +42,17 @@ struct tls_client_config {
     const char *ca;          /* PEM file of trust anchors; NULL: the system's roots */
     const char *certificate; /* PEM, NULL: none; sent only when asked for (CERT-02) */
     const char *key;
-    enum tls_verify_mode verify; /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03) */
+    /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03). */
+    enum tls_verify_mode verify;
 };
 
-/* On failure `why` (at least TLS_WHY_MAX octets) says which file and what is wrong with it; returns -errno. */
+/* On failure `why` (at least TLS_WHY_MAX octets) says which file and what is wrong with it; returns
+ * -errno. */
 #define TLS_WHY_MAX 256
-MUST_USE int tls_server_context_new(const struct tls_server_config *cfg, struct tls_context **ret, char *why);
-MUST_USE int tls_client_context_new(const struct tls_client_config *cfg, struct tls_context **ret, char *why);
+MUST_USE int
+tls_server_context_new(const struct tls_server_config *cfg, struct tls_context **ret, char *why);
+MUST_USE int
+tls_client_context_new(const struct tls_client_config *cfg, struct tls_context **ret, char *why);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
 
@@ -56,9 +62,9 @@ struct tls_facts {
     const char *cipher;  /* registered name, "TLS_AES_256_GCM_SHA384" (TRC-05) */
     const char *group;   /* "x25519"; NULL when not known */
     bool resumed;
-    struct x509_st *leaf; /* the peer's certificate, borrowed, as long as the stream lives; NULL: none */
-    /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a server's with
-     * it; NULL when there is none, and on a resumed session. */
+    struct x509_st *leaf; /* the peer's certificate, borrowed while the stream lives; NULL: none */
+    /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a
+     * server's with it; NULL when there is none, and on a resumed session. */
     struct stack_st_X509 *chain;
 };
 

@@ -100,6 +100,22 @@ static void paused_it_still_notices_a_reset(void **state)
     end_done(&a);
 }
 
+/* EDG-22 in the small: what the peer said before it hung up is worth more than EPIPE. */
+static void a_write_error_does_not_hide_the_last_words(void **state)
+{
+    (void)state;
+    struct end a = END_INIT;
+    int fd = end_and_socket(&a);
+    socket_send(fd, "421 bye", 7);
+    (void)close(fd);
+    say(&a, "MAIL"); /* leaves at the end of the turn that has not read yet */
+    WAIT(a.ends == 1);
+    assert_true(heard(&a, "421 bye"));
+    assert_int_equal(a.end, STREAM_RESET);
+    assert_string_equal(a.detail, strerror(EPIPE));
+    end_done(&a);
+}
+
 static void resuming_offers_what_was_left(void **state)
 {
     (void)state;
@@ -501,6 +517,7 @@ int main(void)
         NETTEST(what_is_not_consumed_is_offered_again_with_more),
         NETTEST(paused_it_holds_the_peer_back),
         NETTEST(paused_it_still_notices_a_reset),
+        NETTEST(a_write_error_does_not_hide_the_last_words),
         NETTEST(resuming_offers_what_was_left),
         NETTEST(the_end_of_input_waits_for_a_paused_user),
         NETTEST(output_has_a_maximum_and_says_when_it_has_left),

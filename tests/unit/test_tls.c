@@ -36,8 +36,8 @@ static struct tls_context *client_context(const struct identity *id, enum tls_ve
     return c;
 }
 
-/* A peer that speaks TLS by OpenSSL directly, to do what our own side never does.  It is driven in step with the
- * loop: while it waits for us, the loop takes a turn. */
+/* A peer that speaks TLS by OpenSSL directly, to do what our own side never does.  It is driven in
+ * step with the loop: while it waits for us, the loop takes a turn. */
 struct raw {
     int fd;
     SSL *ssl;
@@ -222,7 +222,8 @@ static int give_verdict(void *arg, struct x509_st *leaf, struct stack_st_X509 *c
     return *(int *)arg;
 }
 
-/* [rfc8446 4.4.2.4] and EDG-22: a client of TLS 1.3 learns of the refusal only after its own handshake. */
+/* [rfc8446 4.4.2.4] and EDG-22: a client of TLS 1.3 learns of the refusal only after its own
+ * handshake. */
 static void a_refusal_names_its_alert(void **state)
 {
     (void)state;
@@ -230,18 +231,17 @@ static void a_refusal_names_its_alert(void **state)
         const char *name;
         const struct identity *id;
         int verdict;
-        const char *client_hears, *server_says; /* NULL: let in */
+        const char *alert; /* NULL: let in */
+        const char *words;
     } rows[] = {
-        {"none",     NULL,         X509_V_OK,                                    "the peer sent TLS alert certificate_required",
-         "peer did not return a certificate (TLS alert certificate_required sent)"                                                                                                                                        },
-        {"good",     &client_id,   X509_V_OK,                                    NULL,                                           NULL                                                                                     },
-        {"expired",  &client_id,   X509_V_ERR_CERT_HAS_EXPIRED,
-         "the peer sent TLS alert certificate_expired",                                                                          "certificate verify failed: certificate has expired (TLS alert certificate_expired sent)"},
-        {"revoked",  &client_id,   X509_V_ERR_CERT_REVOKED,
-         "the peer sent TLS alert certificate_revoked",                                                                          "certificate verify failed: certificate revoked (TLS alert certificate_revoked sent)"    },
-        {"stranger", &stranger_id, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
-         "the peer sent TLS alert unknown_ca",                                                                                   "certificate verify failed: unable to get local issuer certificate (TLS alert unknown_ca "
-         "sent)"                                                                                                                                                            },
+        {"good",     &client_id,   X509_V_OK,                              NULL,                   NULL                               },
+        {"none",     NULL,         X509_V_OK,                              "certificate_required", "peer did not return a certificate"},
+        {"expired",  &client_id,   X509_V_ERR_CERT_HAS_EXPIRED,            "certificate_expired",
+         "certificate verify failed: certificate has expired"                                                                         },
+        {"revoked",  &client_id,   X509_V_ERR_CERT_REVOKED,                "certificate_revoked",
+         "certificate verify failed: certificate revoked"                                                                             },
+        {"stranger", &stranger_id, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "unknown_ca",
+         "certificate verify failed: self-signed certificate"                                                                         },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct end s = END_INIT, c = END_INIT;
@@ -253,14 +253,18 @@ static void a_refusal_names_its_alert(void **state)
         struct tls_context *cc = client_context(rows[i].id, TLS_VERIFY_NAME);
         start_pair(&s, sc, &c, cc, "mail.example.org");
         say(&c, "EHLO");
-        if (!rows[i].client_hears) {
+        if (!rows[i].alert) {
             WAIT(heard(&s, "EHLO"));
         } else {
+            char want[256];
             WAIT(s.ends && c.ends);
             check(rows[i].name, c.end == STREAM_TLS_FAILED && s.end == STREAM_TLS_FAILED);
             check(rows[i].name, s.secures == 0);
-            assert_string_equal(c.detail, rows[i].client_hears);
-            assert_string_equal(s.detail, rows[i].server_says);
+            (void)snprintf(want, sizeof(want), "the peer sent TLS alert %s", rows[i].alert);
+            assert_string_equal(c.detail, want);
+            (void)snprintf(want, sizeof(want), "%s (TLS alert %s sent)", rows[i].words,
+                           rows[i].alert);
+            assert_string_equal(s.detail, want);
         }
         tls_context_unref(sc);
         tls_context_unref(cc);
@@ -299,7 +303,8 @@ static void answer_starttls(struct end *e)
     stream_start_tls(e->s, starttls_context, e->tls_name);
 }
 
-/* STLS-08 at the server, STLS-09 at the client: what is injected behind the last clear line is not heard. */
+/* STLS-08 at the server, STLS-09 at the client: what is injected behind the last clear line is not
+ * heard. */
 static void injected_plaintext_is_thrown_away(void **state)
 {
     (void)state;
@@ -585,7 +590,8 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
         check(rows[i].name, n_tickets == (rows[i].extended_master_secret ? 1 : n_tickets));
         visit(&second, sc2, ctx, rows[i].sni, saved != NULL);
         check(rows[i].name, second.facts.resumed == rows[i].want);
-        /* With or without: whose certificate it was is known, so that it can be judged again (EDG-14). */
+        /* With or without: whose certificate it was is known, so that it can be judged again
+         * (EDG-14). */
         check(rows[i].name, second.leaf && X509_cmp(second.leaf, client_id.cert) == 0);
         check(rows[i].name, !second.facts.resumed || !second.facts.chain);
         X509_free(first.leaf);
@@ -921,15 +927,13 @@ static void wrong_files_are_named(void **state)
     const struct {
         const char *name, *cert, *key, *want;
     } rows[] = {
-        {"absent",      "/nonexistent.pem", key,
-         "cannot read the certificate file /nonexistent.pem: No such file or directory"                      },
-        {"no key file", cert,               "/nonexistent",
-         "cannot read the key file /nonexistent: No such file or directory"                                  },
-        {"no key",      cert,               NULL,               "needs a key file"                           },
-        {"junk",        junk,               key,                "no usable PEM certificate in"               },
-        {"junk key",    cert,               junk,               "no usable PEM private key in"               },
-        {"other's key", cert,               client_id.key_file, "does not belong to the certificate in"      },
-        {"locked",      cert,               locked,             "is encrypted: store it without a passphrase"},
+        {"absent",      "/none", key,                "the certificate file /none: No such file"   },
+        {"no key file", cert,    "/none",            "the key file /none: No such file"           },
+        {"no key",      cert,    NULL,               "needs a key file"                           },
+        {"junk",        junk,    key,                "no usable PEM certificate in"               },
+        {"junk key",    cert,    junk,               "no usable PEM private key in"               },
+        {"other's key", cert,    client_id.key_file, "does not belong to the certificate in"      },
+        {"locked",      cert,    locked,             "is encrypted: store it without a passphrase"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct tls_server_config cfg = {.certificate = rows[i].cert, .key = rows[i].key};
