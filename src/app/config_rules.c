@@ -2,8 +2,8 @@
 
 #include "app/config_value.h"
 #include "app/suggest.h"
+#include "smtp/address.h"
 
-#include <ctype.h>
 #include <grp.h>
 #include <pwd.h>
 
@@ -423,6 +423,7 @@ static void check_delivery(struct loader *l)
     const struct conf_node *b = conf_find(l->root, "delivery");
     if (!b)
         return;
+    struct smtp_path path;
     int64_t retry_min = rc->retry_min_ms ? rc->retry_min_ms : 300000;
     int64_t retry_max = rc->retry_max_ms ? rc->retry_max_ms : 4 * 3600000;
     int64_t expire = rc->expire_ms ? rc->expire_ms : 5 * 86400000ll;
@@ -433,7 +434,7 @@ static void check_delivery(struct loader *l)
         config_mistake(
             l, place_of(b, is_written(b, "expire") ? "expire" : "retry-min"),
             "mail would expire before it is tried again; expire must be above retry-min");
-    if (rc->postmaster && !strchr(rc->postmaster, '@'))
+    if (rc->postmaster && smtp_mailbox_parse(str_of(rc->postmaster), false, &path) != PATH_OK)
         config_mistake(l, place_of(b, "postmaster"),
                        "\"%s\" is no mail address; write postmaster = \"postmaster@example.org\"",
                        rc->postmaster);

@@ -341,6 +341,7 @@ static const struct mistake_row {
     {"ca unused", "route a.test { smtp = h ca = ca.pem }\n", "1: warning: unused: only tls = verify"},
     {"retry order", "delivery { retry-min = 5h }\n", "1: retry-min is above retry-max"},
     {"expires first", "delivery { expire = 1m }\n", "1: mail would expire before it is tried again"},
+    {"postmaster's syntax", "delivery { postmaster = \"a b@example.org\" }\n", "1: \"a b@example.org\" is no mail address"},
     {"postmaster", "delivery { postmaster = root }\n", "1: \"root\" is no mail address"},
 
     {"no value", "hostname =\nworkers = 2\n", "1: \"hostname\" has no value after \"=\""},
