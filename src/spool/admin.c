@@ -244,8 +244,8 @@ int spool_admin_body(struct spool_admin *a,
 /* ---- steering ---- */
 
 static const char *const action_sql[] = {
-    [SPOOL_FLUSH] = "UPDATE recipient SET next_ms = ?3 WHERE message > ?1 AND message <= ?2"
-                    " AND active = 0 AND held = 0 AND next_ms > ?3",
+    [SPOOL_FLUSH] = ("UPDATE recipient SET next_ms = ?3 WHERE message > ?1 AND message <= ?2"
+                     " AND active = 0 AND held = 0 AND next_ms > ?3"),
     [SPOOL_HOLD] =
         "UPDATE recipient SET held = 1 WHERE message > ?1 AND message <= ?2 AND held = 0",
     [SPOOL_RELEASE] =

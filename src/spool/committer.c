@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #define GROUP_JOBS 512
@@ -42,8 +43,9 @@ struct committer {
     size_t n_kept;
     int64_t trash[TRASH_MAX];
     size_t n_trash;
-    bool stale_log; /* a failed commit may still stand in the log */
-    int health;     /* the last error said in the log, 0: well */
+    bool stale_log;  /* a failed commit may still stand in the log */
+    int health;      /* the last error said in the log, 0: well */
+    char words[160]; /* SQLite's, about the last transaction that failed */
 };
 
 /* ---- the queue of jobs ---- */
@@ -342,6 +344,8 @@ static int transact(struct spool *sp, struct job **jobs, size_t n, bool extras)
         round_keep(sp);
         return 0;
     }
+    (void)snprintf(sp->committer->words, sizeof(sp->committer->words), "%s",
+                   db_words(store_db(sp->store)));
     store_rollback(sp->store);
     round_undo(round);
     return r;
@@ -363,7 +367,8 @@ static void scrub(struct spool *sp)
     store_rollback(sp->store);
 }
 
-static void note_health(struct spool *sp, int error)
+/* Said once when trouble begins or changes, and once when it ends; `detail` may be NULL. */
+static void note_health(struct spool *sp, int error, const char *detail)
 {
     struct committer *c = sp->committer;
     if (error == c->health)
@@ -375,7 +380,7 @@ static void note_health(struct spool *sp, int error)
     log_text(&l, "database", sp->path);
     if (error) {
         log_text(&l, "error", strerror(-error));
-        log_text(&l, "detail", db_words(store_db(sp->store)));
+        log_text(&l, "detail", detail);
     }
     log_end(&l);
 }
@@ -472,7 +477,7 @@ static void run_group(struct spool *sp, struct job **jobs, size_t n)
         n = refuse_without_room(sp, jobs, n, &room);
     int r = try_group(sp, jobs, n);
     if (accepts || r < 0) /* results alone say nothing about room */
-        note_health(sp, r < 0 ? r : room);
+        note_health(sp, r < 0 ? r : room, r < 0 ? sp->committer->words : NULL);
     outbox_flush(&sp->committer->outbox);
 }
 

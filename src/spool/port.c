@@ -1,5 +1,7 @@
 #include "spool/port.h"
 
+#include <stdatomic.h>
+
 struct call_list {
     struct spool_call *head, **tail;
 };
@@ -16,7 +18,7 @@ struct port {
     bool running;
     pthread_t runner;
     struct spool_call *in_hand; /* the runner's rest */
-    unsigned refs;
+    atomic_uint refs;
 
     struct call_list staged; /* by the outbox; its thread's own */
     struct port *next_touched;
@@ -45,17 +47,12 @@ static struct spool_call *list_take(struct call_list *l)
 
 void port_ref(struct port *p)
 {
-    (void)pthread_mutex_lock(&p->lock);
-    p->refs++;
-    (void)pthread_mutex_unlock(&p->lock);
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
 }
 
 void port_unref(struct port *p)
 {
-    (void)pthread_mutex_lock(&p->lock);
-    bool last = --p->refs == 0;
-    (void)pthread_mutex_unlock(&p->lock);
-    if (!last)
+    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
         return;
     (void)pthread_mutex_destroy(&p->lock);
     (void)pthread_cond_destroy(&p->idle);
@@ -93,7 +90,7 @@ static struct port *port_new(struct loop *l)
     struct port *p = xcalloc(1, sizeof(*p));
     p->loop = l;
     p->task.run = run_on_loop;
-    p->refs = 1;
+    atomic_init(&p->refs, 1);
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->idle, NULL);
     list_init(&p->queued);
@@ -107,7 +104,7 @@ static void post(struct port *p)
     if (p->posted || !p->queued.head)
         return;
     p->posted = true;
-    p->refs++;
+    port_ref(p);
     loop_post(p->loop, &p->task);
 }
 
