@@ -76,11 +76,27 @@ X509_STORE *cert_trust_store(const struct cert_trust *t);
 STACK_OF(X509) * cert_trust_intermediates(struct cert_trust *t);
 void cert_trust_remember(struct cert_trust *t, const STACK_OF(X509) * chain);
 
+/* Whether the list's signature was found to be this issuer's before. */
+bool cert_trust_list_is_checked(struct cert_trust *t, const X509_CRL *crl, const X509 *issuer);
+void cert_trust_list_checked(struct cert_trust *t, const X509_CRL *crl, X509 *issuer);
+
+/* --- list.c */
+
+/* For X509_STORE_set_check_crl(): OpenSSL's own check, with a memory for signatures. */
+int cert_check_list(X509_STORE_CTX *ctx, X509_CRL *crl);
+
 /* --- path.c */
 
 struct cert_problem {
     enum cert_cause cause;
     char reason[CERT_REASON_MAX];
+};
+
+/* What a validation in progress carries as its application data; one that OpenSSL starts by itself, for the path
+ * of a list, carries none. */
+struct cert_validation {
+    struct cert_trust *trust;
+    struct cert_problem *problem;
 };
 
 /* RFC 5280 section 6.1 against one trust block; on false *ret_problem says what is wrong. */

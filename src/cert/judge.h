@@ -13,10 +13,10 @@
  * looked up in their lists where there are any.
  *
  * A cert_trust is an immutable snapshot of files; reloading makes a new one.  Counted: safe to
- * share between threads.  cert_judge() only reads, never blocks, and may be called from every
- * thread.  The one thing a snapshot learns is which intermediates it has seen in valid chains (at
- * most 64, under a lock): a resumed TLS session comes without its chain and is judged with their
- * help (EDG-13, EDG-14).
+ * share between threads.  cert_judge() reads no file, waits for nothing but a lock held for moments,
+ * and may be called from every thread.  A snapshot learns two things, each at most 64 times:
+ * which intermediates it has seen in valid chains, as a resumed TLS session comes without its chain and is
+ * judged with their help (EDG-13, EDG-14); and which signatures of revocation lists are good.
  */
 #ifndef POSTERN_JUDGE_H
 #define POSTERN_JUDGE_H
@@ -75,9 +75,9 @@ const char *cert_source_name(enum cert_source source);
 
 struct cert_request {
     struct x509_st *leaf; /* NULL: nothing presented */
-    /* Intermediates the peer sent; may hold the leaf.  NULL: a resumed session, whose chain is not
-     * known any more.  A peer that has sent none has an empty chain: it does not profit from what
-     * others have sent. */
+    /* Intermediates the peer sent; may hold the leaf.  NULL: not known any more, as in a resumed
+     * session or when an open one is judged again.  A peer that has sent none has an empty chain: it
+     * does not profit from what others have sent. */
     struct stack_st_X509 *chain;
     struct cert_trust *const *trusts;
     size_t n_trusts;

@@ -242,8 +242,10 @@ static int on_step(int ok, X509_STORE_CTX *ctx)
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
         return 1;
     }
-    complain(ctx, X509_STORE_CTX_get_current_cert(ctx), X509_STORE_CTX_get_error_depth(ctx),
-             X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_app_data(ctx));
+    struct cert_validation *v = X509_STORE_CTX_get_app_data(ctx);
+    if (v)
+        complain(ctx, X509_STORE_CTX_get_current_cert(ctx), X509_STORE_CTX_get_error_depth(ctx),
+                 X509_STORE_CTX_get_error(ctx), v->problem);
     return 0;
 }
 
@@ -269,15 +271,14 @@ static bool keeps_strict_rules(X509_STORE_CTX *ctx, struct cert_problem *p)
     return true;
 }
 
-static bool
-validate(X509_STORE_CTX *ctx, struct cert_trust *t, int64_t now_ms, struct cert_problem *p)
+static bool validate(X509_STORE_CTX *ctx, struct cert_validation *v, int64_t now_ms)
 {
     X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
     X509_STORE_CTX_set_verify_cb(ctx, on_step);
-    if (X509_STORE_CTX_set_app_data(ctx, p) != 1 || X509_verify_cert(ctx) != 1 ||
-        !keeps_strict_rules(ctx, p))
+    if (X509_STORE_CTX_set_app_data(ctx, v) != 1 || X509_verify_cert(ctx) != 1 ||
+        !keeps_strict_rules(ctx, v->problem))
         return false;
-    cert_trust_remember(t, X509_STORE_CTX_get0_chain(ctx));
+    cert_trust_remember(v->trust, X509_STORE_CTX_get0_chain(ctx));
     return true;
 }
 
@@ -287,6 +288,7 @@ bool cert_path_is_valid(const struct cert_request *rq,
 {
     ERROR_SCOPE;
     struct cert_problem p;
+    struct cert_validation v = {t, &p};
     complain(NULL, NULL, 0, X509_V_ERR_OUT_OF_MEM, &p);
     CLEANUP(x509_stack_freep)
     STACK_OF(X509) *known = rq->chain ? NULL : cert_trust_intermediates(t);
@@ -294,7 +296,7 @@ bool cert_path_is_valid(const struct cert_request *rq,
     bool valid = ctx &&
                  X509_STORE_CTX_init(ctx, cert_trust_store(t), rq->leaf,
                                      rq->chain ? rq->chain : known) == 1 &&
-                 validate(ctx, t, rq->now_ms, &p);
+                 validate(ctx, &v, rq->now_ms);
     X509_STORE_CTX_free(ctx);
     if (!valid)
         *ret_problem = p;

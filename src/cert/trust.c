@@ -15,6 +15,13 @@
 #define SECURITY_LEVEL 2
 
 #define INTERMEDIATES_MAX 64
+#define LISTS_MAX 64
+
+/* A revocation list whose signature by this issuer was found good. */
+struct checked_list {
+    const X509_CRL *crl; /* the store's, so it lives as long as the snapshot */
+    X509 *issuer;
+};
 
 struct cert_trust {
     atomic_uint refs;
@@ -28,6 +35,10 @@ struct cert_trust {
     pthread_mutex_t lock;
     X509 *intermediates[INTERMEDIATES_MAX];
     size_t n_intermediates, next;
+
+    struct checked_list
+        lists[LISTS_MAX]; /* under the lock too; those beyond are checked each time */
+    size_t n_lists;
 };
 
 const char *cert_trust_name(const struct cert_trust *t)
@@ -52,6 +63,8 @@ void cert_trust_unref(struct cert_trust *t)
         return;
     for (size_t i = 0; i < t->n_intermediates; i++)
         X509_free(t->intermediates[i]);
+    for (size_t i = 0; i < t->n_lists; i++)
+        X509_free(t->lists[i].issuer);
     X509_STORE_free(t->store);
     (void)pthread_mutex_destroy(&t->lock);
     free(t->name);
@@ -114,6 +127,30 @@ void cert_trust_inherit(struct cert_trust *t, struct cert_trust *old)
         trust_add_intermediate(t, sk_X509_value(known, i));
     (void)pthread_mutex_unlock(&t->lock);
     x509_stack_freep(&known);
+}
+
+static bool list_is_checked(const struct cert_trust *t, const X509_CRL *crl, const X509 *issuer)
+{
+    for (size_t i = 0; i < t->n_lists; i++)
+        if (t->lists[i].crl == crl && X509_cmp(t->lists[i].issuer, issuer) == 0)
+            return true;
+    return false;
+}
+
+bool cert_trust_list_is_checked(struct cert_trust *t, const X509_CRL *crl, const X509 *issuer)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    bool is = list_is_checked(t, crl, issuer);
+    (void)pthread_mutex_unlock(&t->lock);
+    return is;
+}
+
+void cert_trust_list_checked(struct cert_trust *t, const X509_CRL *crl, X509 *issuer)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    if (t->n_lists < LISTS_MAX && !list_is_checked(t, crl, issuer) && X509_up_ref(issuer) == 1)
+        t->lists[t->n_lists++] = (struct checked_list){crl, issuer};
+    (void)pthread_mutex_unlock(&t->lock);
 }
 
 static int trust_fail(const struct cert_trust *t, char *why, int r, const char *text)
@@ -190,6 +227,7 @@ static void trust_set_rules(struct cert_trust *t, bool has_crl)
     (void)X509_VERIFY_PARAM_set_trust(p, X509_TRUST_SSL_CLIENT);
     X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
     X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
+    X509_STORE_set_check_crl(t->store, cert_check_list);
 }
 
 static int trust_fill(struct cert_trust *t, const struct cert_trust_config *cfg, char *why)

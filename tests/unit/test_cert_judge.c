@@ -295,7 +295,7 @@ static const struct row rows[] = {
 /* clang-format on */
 
 static struct cert_verdict
-judge(const struct zoo_cert *c, STACK_OF(X509) * chain, struct cert_trust *t)
+judge_at(const struct zoo_cert *c, STACK_OF(X509) * chain, struct cert_trust *t, int64_t now)
 {
     struct cert_verdict v;
     struct cert_request rq = {.leaf = c->x,
@@ -304,9 +304,15 @@ judge(const struct zoo_cert *c, STACK_OF(X509) * chain, struct cert_trust *t)
                               .n_trusts = 1,
                               .rules = &by_email,
                               .n_rules = 1,
-                              .now_ms = NOW * 1000};
+                              .now_ms = now * 1000};
     cert_judge(&rq, &v);
     return v;
+}
+
+static struct cert_verdict
+judge(const struct zoo_cert *c, STACK_OF(X509) * chain, struct cert_trust *t)
+{
+    return judge_at(c, chain, t, NOW);
 }
 
 static void check_shape(const char *row, const struct cert_verdict *v)
@@ -601,6 +607,24 @@ static void trust_blocks_are_tried_in_order(void **state)
     cert_trust_unref(other);
 }
 
+/* Set up again under its old name, and both still trusted: the key identifiers tell them apart. */
+static void two_cas_may_have_one_name(void **state)
+{
+    (void)state;
+    static const enum issuer issuers[] = {ROOT, NAMESAKE};
+    X509 *both[] = {ca[ROOT].x, ca[NAMESAKE].x};
+    zoo_write(&dir, "namesakes.pem", both, 2, NULL);
+    struct cert_trust *t = load("namesakes", "namesakes.pem", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(issuers); i++) {
+        struct zoo_cert c = zoo_make(&(struct zoo_spec){ALICE}, &ca[issuers[i]]);
+        struct cert_verdict v = judge(&c, NULL, t);
+        assert_string_equal(v.reason, "");
+        cert_verdict_done(&v);
+        zoo_free(&c);
+    }
+    cert_trust_unref(t);
+}
+
 static void no_trust_block_trusts_nobody(void **state)
 {
     (void)state;
@@ -780,6 +804,61 @@ static void sources_have_words(void **state)
     assert_string_equal(cert_source_name(CERT_SOURCE_SAN_DNS), "san-dns");
     assert_int_equal(cert_source_parse("SAN-EMAIL", &s), -EINVAL);
     assert_int_equal(cert_source_parse("", &s), -EINVAL);
+}
+
+/* What a snapshot remembers of its revocation lists must not outlive their dates, nor help a CA that
+ * has not signed them. */
+static void lists_are_remembered_for_their_issuer_and_time(void **state)
+{
+    (void)state;
+    X509 *both[] = {ca[ROOT].x, ca[NAMESAKE].x};
+    zoo_write(&dir, "namesakes.pem", both, 2, NULL);
+    struct cert_trust *t = load("namesakes", "namesakes.pem", "root.crl");
+    struct zoo_cert good = zoo_make(&(struct zoo_spec){ALICE}, &ca[ROOT]);
+    struct zoo_cert revoked = zoo_make(&(struct zoo_spec){ALICE, .serial = 666}, &ca[ROOT]);
+    struct zoo_cert namesake = zoo_make(&(struct zoo_spec){ALICE}, &ca[NAMESAKE]);
+    const struct {
+        const char *name;
+        const struct zoo_cert *cert;
+        int64_t now;
+        const char *want;
+    } steps[] = {
+        {"not seen yet",          &good,     NOW,            ""                                               },
+        {"seen",                  &good,     NOW,            ""                                               },
+        {"revoked",               &revoked,  NOW,            "client certificate was revoked on 2026-11-02"   },
+        {"not signed by this CA", &namesake, NOW,            "revocation list of CN=Staff CA cannot be used"  },
+        {"and still not",         &namesake, NOW,            "revocation list of CN=Staff CA cannot be used"  },
+        {"stale by now",          &good,     NOW + 31 * DAY, "revocation list of CN=Staff CA is out of date"  },
+        {"clock set back",        &good,     NOW - 2 * DAY,  "revocation list of CN=Staff CA is not valid yet"},
+        {"in date again",         &good,     NOW,            ""                                               },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct cert_verdict v = judge_at(steps[i].cert, NULL, t, steps[i].now);
+        if (strcmp(v.reason, steps[i].want) != 0)
+            fail_msg("%s: %s", steps[i].name, v.reason);
+        cert_verdict_done(&v);
+    }
+    zoo_free(&good);
+    zoo_free(&revoked);
+    zoo_free(&namesake);
+    cert_trust_unref(t);
+}
+
+/* A list for some of a CA's certificates says nothing about the others, however often it was looked
+ * at. */
+static void partial_lists_are_looked_at_each_time(void **state)
+{
+    (void)state;
+    write_crl("partial.crl", ROOT, (struct zoo_crl_spec){.only_attributes = true});
+    struct cert_trust *t = load("partial", "root.pem", "partial.crl");
+    struct zoo_cert c = zoo_make(&(struct zoo_spec){ALICE}, &ca[ROOT]);
+    for (int i = 0; i < 3; i++) {
+        struct cert_verdict v = judge(&c, NULL, t);
+        assert_int_equal(v.cause, CERT_CAUSE_REVOCATION_UNKNOWN);
+        cert_verdict_done(&v);
+    }
+    zoo_free(&c);
+    cert_trust_unref(t);
 }
 
 static void trust_files_are_checked(void **state)
@@ -1023,6 +1102,7 @@ int main(void)
         cmocka_unit_test(resumed_sessions_are_judged_with_known_intermediates),
         cmocka_unit_test(known_intermediates_are_bounded),
         cmocka_unit_test(trust_blocks_are_tried_in_order),
+        cmocka_unit_test(two_cas_may_have_one_name),
         cmocka_unit_test(no_trust_block_trusts_nobody),
         cmocka_unit_test(sources_find_names),
         cmocka_unit_test(digests_are_of_the_whole_and_of_the_key),
@@ -1030,6 +1110,8 @@ int main(void)
         cmocka_unit_test(listed_certificates_need_no_ca),
         cmocka_unit_test(fingerprints_are_parsed),
         cmocka_unit_test(sources_have_words),
+        cmocka_unit_test(lists_are_remembered_for_their_issuer_and_time),
+        cmocka_unit_test(partial_lists_are_looked_at_each_time),
         cmocka_unit_test(trust_files_are_checked),
         cmocka_unit_test(without_the_promised_list_nobody_gets_in),
         cmocka_unit_test(causes_have_names_and_alerts),

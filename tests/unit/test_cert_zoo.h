@@ -152,6 +152,7 @@ struct zoo_crl_spec {
     int64_t this_update, next_update; /* default: yesterday, in 30 days */
     long revoked, revoked_end;        /* serials from..end-1, on 2026-11-02; none when 0 */
     EVP_PKEY *signer;                 /* default: the issuer's key */
+    bool only_attributes;             /* a list for attribute certificates, so for none of ours */
 };
 
 static inline X509_CRL *zoo_crl(const struct zoo_cert *issuer, const struct zoo_crl_spec *s)
@@ -173,6 +174,14 @@ static inline X509_CRL *zoo_crl(const struct zoo_cert *issuer, const struct zoo_
                     X509_REVOKED_set_revocationDate(r, t) == 1);
         assert_int_equal(X509_CRL_add0_revoked(crl, r), 1);
         ASN1_INTEGER_free(serial);
+    }
+    if (s->only_attributes) {
+        ISSUING_DIST_POINT *scope = ISSUING_DIST_POINT_new();
+        assert_non_null(scope);
+        scope->onlyattr = 0xff;
+        assert_int_equal(X509_CRL_add1_ext_i2d(crl, NID_issuing_distribution_point, scope, 1, 0),
+                         1);
+        ISSUING_DIST_POINT_free(scope);
     }
     assert_int_equal(X509_CRL_sort(crl), 1);
     assert_true(X509_CRL_sign(crl, s->signer ? s->signer : issuer->key, EVP_sha256()) > 0);
