@@ -1,5 +1,6 @@
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
+#include "app/cmd_queue.h"
 #include "app/suggest.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
     {"check", cmd_check, "look through a configuration file and say every mistake" },
+    {"queue", cmd_queue, "look into the queue and steer it"},
 };
 
 static void print_help(FILE *to)
