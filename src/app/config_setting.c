@@ -81,16 +81,18 @@ void setting_database(struct loader *l,
         setting_path(l, n, s, block);
 }
 
-static bool file_is_readable(struct loader *l, const struct conf_node *n, const char *path)
+/* A key that only root may read is no mistake: `postern queue` reads the same configuration as somebody else.  Who
+ * loads the file says when it cannot. */
+static bool file_is_there(struct loader *l, const struct conf_node *n, const char *path)
 {
     struct stat st;
-    int r = stat(path, &st) < 0      ? errno
-            : S_ISDIR(st.st_mode)    ? EISDIR
-            : access(path, R_OK) < 0 ? errno
-                                     : 0;
-    if (r)
-        config_mistake(l, n, "cannot read \"%s\", named by \"%s\": %s", path, n->name, strerror(r));
-    return r == 0;
+    int r = stat(path, &st) < 0 ? errno : 0;
+    if (r == 0 && S_ISDIR(st.st_mode))
+        r = EISDIR;
+    if (r == 0 || r == EACCES)
+        return true;
+    config_mistake(l, n, "cannot read \"%s\", named by \"%s\": %s", path, n->name, strerror(r));
+    return false;
 }
 
 void setting_file(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
@@ -100,7 +102,7 @@ void setting_file(struct loader *l, const struct conf_node *n, const struct sett
     char *path = NULL;
     memcpy(&path, (char *)block + s->field, sizeof(path));
     if (path && l->mistakes == before)
-        (void)file_is_readable(l, n, path);
+        (void)file_is_there(l, n, path);
 }
 
 /* A list, or one value that stands for a list of one.  `each` makes the string that is kept, or NULL after a report. */
@@ -134,7 +136,7 @@ static char *each_file(struct loader *l, const struct conf_node *n, const char *
 {
     char *path = conf_path(n->file, text, &l->config->memory);
     l->out_of_memory |= !path;
-    return path && file_is_readable(l, n, path) ? path : NULL;
+    return path && file_is_there(l, n, path) ? path : NULL;
 }
 
 static char *each_address(struct loader *l, const struct conf_node *n, const char *text)

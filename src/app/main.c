@@ -14,9 +14,10 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"queue", cmd_queue, "list, show and steer what waits in the spool"            },
     {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
     {"check", cmd_check, "look through a configuration file and say every mistake" },
-    {"queue", cmd_queue, "look into the queue and steer it"},
+    {"queue", cmd_queue, "look into the queue and steer it"                        },
 };
 
 static void print_help(FILE *to)
