@@ -258,13 +258,24 @@ static char *postmaster_address(const struct session *s)
     return asprintf(&out, "postmaster@%s", sv->hostname) < 0 ? NULL : out;
 }
 
+/* [rfc4954 5] A client vouches for whom it may send as; anything else is as if AUTH=<> had come, so that
+ * nobody further on takes the message for that user's own (AUTH-30, AUTH-31, EDG-08). */
+static const char *vouched_for(const struct session *s, const char *auth)
+{
+    if (!auth || strcmp(auth, "<>") == 0)
+        return auth;
+    bool may = s->identity &&
+               sender_is_allowed(s->endpoint->cfg->sender, str_of(s->identity), str_of(auth));
+    return may ? auth : "<>";
+}
+
 static struct spool_envelope envelope_of(const struct session *s, const struct smtp_mail *mail)
 {
     return (struct spool_envelope){
         .reverse_path = mail->reverse_path,
         .identity = s->identity,
         .session = s->id,
-        .auth = mail->auth,
+        .auth = vouched_for(s, mail->auth),
         .envid = mail->envid,
         .ret = mail->ret,
         .body = (enum spool_body)mail->body,

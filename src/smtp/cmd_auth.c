@@ -65,7 +65,7 @@ void cmd_auth(struct smtp_server *s, struct str args)
         return;
     }
     if (!mechanism_parse(word, mechanism)) {
-        server_say(s, 501, "5.5.4", "AUTH needs the name of a mechanism");
+        auth_fail(s, 501, "5.5.4", "AUTH needs the name of a mechanism");
         return;
     }
     if (initial.len == 0)

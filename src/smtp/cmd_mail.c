@@ -2,6 +2,8 @@
 #include "smtp/params.h"
 #include "smtp/server_internal.h"
 
+#include <errno.h>
+
 static void refuse_param(struct smtp_reply *r, const char *keyword)
 {
     *r = smtp_reply(501, "5.5.4", "Bad value of %s", keyword);
@@ -15,10 +17,13 @@ static char *keep(struct transaction *t, struct str s)
 static bool
 param_size(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
 {
-    if (v.len > 20 || str_to_u64(v, UINT64_MAX, &t->mail.size) < 0) {
+    int e = v.len > 20 ? -EINVAL : str_to_u64(v, UINT64_MAX, &t->mail.size);
+    if (e == -EINVAL) {
         refuse_param(r, "SIZE");
         return false;
     }
+    if (e == -ERANGE) /* twenty digits are syntax [rfc1870 4], whatever they come to */
+        t->mail.size = UINT64_MAX;
     if (s->cfg->size_max && t->mail.size > s->cfg->size_max) { /* SIZE-01 */
         *r = smtp_reply(552, "5.3.4", "Message too big, the limit is %llu octets",
                         (unsigned long long)s->cfg->size_max);
@@ -202,6 +207,8 @@ mail_parse(struct smtp_server *s, struct transaction *t, struct str args, struct
     }
     args.p = text;
     enum smtp_path_error e = smtp_path_parse(args, true, &t->mail.path, &len);
+    if (e == PATH_OK && !t->mail.path.is_null && t->mail.path.domain.len == 0)
+        e = PATH_SYNTAX; /* <Postmaster> is a forward path only [rfc5321 4.1.1.3] */
     if (e != PATH_OK) {
         refuse_path(e, r);
         return false;

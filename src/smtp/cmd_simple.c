@@ -25,11 +25,22 @@ void cmd_quit(struct smtp_server *s, struct str args)
     server_end(s);
 }
 
+/* [rfc6531 3.7.4.2] "VRFY address SMTPUTF8", in UTF-8 indeed. */
+static bool asks_for_utf8(struct str args)
+{
+    struct str word = STR(" SMTPUTF8");
+    return args.len > word.len && str_eq_nocase(str_from(args, args.len - word.len), word) &&
+           str_is_utf8(args);
+}
+
 /* Nothing is verified, so nothing is confirmed: neutral whatever the name (SMTP-19). */
 void cmd_vrfy(struct smtp_server *s, struct str args)
 {
-    if (str_trim(args).len == 0)
+    args = str_trim(args);
+    if (args.len == 0)
         server_say(s, 501, "5.5.4", "VRFY needs an address");
+    else if (!str_is_ascii(args) && !asks_for_utf8(args)) /* UTF-03 */
+        server_say(s, 553, "5.6.7", "An address outside ASCII needs VRFY with SMTPUTF8");
     else
         server_say(s, 252, "2.1.5", "Not verified, send the message and see");
 }

@@ -20,7 +20,7 @@ static const struct command {
     {"EHLO",     cmd_ehlo,       0                             },
     {"HELO",     cmd_helo,       ADMITTED                      },
     {"STARTTLS", cmd_starttls,   0                             },
-    {"AUTH",     cmd_auth,       ADMITTED | NEEDS_HELLO        },
+    {"AUTH",     cmd_auth,       ADMITTED | NEEDS_HELLO | CLEAN},
     {"MAIL",     cmd_mail,       ADMITTED | NEEDS_HELLO | CLEAN},
     {"RCPT",     cmd_rcpt,       ADMITTED | NEEDS_HELLO | CLEAN},
     {"DATA",     cmd_data,       ADMITTED | NEEDS_HELLO        },
@@ -168,8 +168,10 @@ void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal)
         server_say(s, 220, "", "%s ESMTP Postern", s->cfg->hostname);
         return;
     }
+    struct smtp_reply plain = *refusal;
+    plain.enhanced = ""; /* none in a greeting (ESC-01) */
     server_set_state(s, SS_REFUSED);
-    put_reply(s, refusal);
+    put_reply(s, &plain);
     if (refusal->code == 421)
         server_end(s);
 }
@@ -200,12 +202,12 @@ static void serve_command(struct smtp_server *s, const struct command *c, struct
         server_say(s, 503, "5.5.1", "No service here, only QUIT"); /* [rfc5321 3.1] SMTP-02 */
         return;
     }
+    if (c->flags & ADMITTED && !server_go_on(s, s->ops->admit(s->ctx, c->verb, &r), &r))
+        return;
     if (c->flags & NEEDS_HELLO && s->state == SS_GREET) {
         server_say(s, 503, "5.5.1", "Send EHLO first");
         return;
     }
-    if (c->flags & ADMITTED && !server_go_on(s, s->ops->admit(s->ctx, c->verb, &r), &r))
-        return;
     if (c->flags & NO_ARGS && str_trim(args).len) {
         server_say(s, 501, "5.5.4", "%s takes no argument", c->verb);
         return;
@@ -224,7 +226,7 @@ static void serve_line(struct smtp_server *s, struct str line)
     struct str args = space < 0 ? STR("") : str_from(line, (size_t)space + 1);
     remember_verb(s, word);
     const struct command *c = command_find(word);
-    if (str_has_control(line)) {
+    if (str_has_control(line) && !(c && c->serve == cmd_auth)) { /* AUTH says so itself (O2-12) */
         server_say(s, 501, "5.5.2", "Control characters may not stand in a command"); /* SMTP-21 */
         return;
     }
@@ -243,23 +245,45 @@ static void serve_line(struct smtp_server *s, struct str line)
     serve_command(s, c, args);
 }
 
+/* What is remembered of a line that cannot be read. */
+static void remember_unreadable(struct smtp_server *s, struct str line)
+{
+    ssize_t space = str_find(line, ' ');
+    bool auth = str_eq_nocase(str_upto(line, space < 0 ? 0 : (size_t)space), STR("AUTH"));
+    remember_verb(s, auth ? STR("AUTH") : STR("LINE"));
+}
+
+/* An AUTH that cannot be read is one that failed: the client did not mean to be whoever the certificate says
+ * (O2-12). */
+static void fail_unreadable_auth(struct smtp_server *s)
+{
+    struct smtp_reply r = {0};
+    if (s->state == SS_READY && strcmp(s->verb, "AUTH") == 0 &&
+        s->ops->admit(s->ctx, "AUTH", &r) == SMTP_YES)
+        s->ops->auth_cancelled(s->ctx);
+}
+
 /* A line that is longer than any may be: its octets go, one reply comes (AUTH-13). */
 static void serve_long_line(struct smtp_server *s)
 {
-    if (s->state == SS_SASL)
+    if (s->state == SS_SASL) {
         cmd_auth_response(s, STR(""), true);
-    else
-        server_say(s, 500, "5.5.2", "Line too long, %d octets at most", SMTP_COMMAND_MAX);
+        return;
+    }
+    fail_unreadable_auth(s);
+    server_say(s, 500, "5.5.2", "Line too long, %d octets at most", SMTP_COMMAND_MAX);
 }
 
 /* Only CR LF ends a line (SMTP-15).  A line with a bare LF is answered, so that nobody waits in
  * vain, but not served. */
 static void serve_bare_line(struct smtp_server *s)
 {
-    if (s->state == SS_SASL)
+    if (s->state == SS_SASL) {
         cmd_auth_response(s, STR("*"), false);
-    else
-        server_say(s, 500, "5.5.2", "Lines end in CR LF, this one in LF alone");
+        return;
+    }
+    fail_unreadable_auth(s);
+    server_say(s, 500, "5.5.2", "Lines end in CR LF, this one in LF alone");
 }
 
 /* One command or response line, if it is there in full; returns what was consumed. */
@@ -274,7 +298,7 @@ static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
         return n;
     }
     if (n > SMTP_AUTH_LINE_MAX + 2) {
-        remember_verb(s, STR("LINE"));
+        remember_unreadable(s, (struct str){data, n});
         s->skipping = !lf;
         if (lf)
             serve_long_line(s);
@@ -283,7 +307,7 @@ static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
     if (!lf)
         return 0;
     if (n < 2 || data[n - 2] != '\r') {
-        remember_verb(s, STR("LINE"));
+        remember_unreadable(s, (struct str){data, n});
         serve_bare_line(s);
     } else if (s->state == SS_SASL) {
         cmd_auth_response(s, (struct str){data, n - 2}, false);
