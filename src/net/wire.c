@@ -151,7 +151,7 @@ static void describe_failure(struct wire *w, char *why)
     char reason[128], verify[80] = "", alert[64] = "";
     tls_error_words(reason, sizeof(reason));
     long code = SSL_get_verify_result(w->ssl);
-    if (code != X509_V_OK)
+    if (code != X509_V_OK && SSL_get_verify_mode(w->ssl) != SSL_VERIFY_NONE)
         (void)snprintf(verify, sizeof(verify), ": %s", X509_verify_cert_error_string(code));
     if (w->alert_out > SSL_AD_CLOSE_NOTIFY)
         (void)snprintf(alert, sizeof(alert), " (TLS alert %s sent)", tls_alert_name(w->alert_out));

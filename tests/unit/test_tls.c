@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -736,6 +737,51 @@ static void what_tls_holds_back_comes_after_a_pause(void **state)
     tls_context_unref(cc);
 }
 
+/* A TCP connection on loopback, whose socket holds more than one turn of the loop moves. */
+static struct raw raw_peer_tcp(struct end *e, SSL_CTX *ctx)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sin);
+    int lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 1024 * 1024;
+    (void)setsockopt(lfd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    assert_int_equal(bind(lfd, (struct sockaddr *)&sin, len), 0);
+    assert_int_equal(listen(lfd, 1), 0);
+    assert_int_equal(getsockname(lfd, (struct sockaddr *)&sin, &len), 0);
+    struct raw raw = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .ssl = SSL_new(ctx)};
+    (void)setsockopt(raw.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    assert_int_equal(connect(raw.fd, (struct sockaddr *)&sin, len), 0);
+    e->s = stream_accepted(loop, accept(lfd, NULL, NULL), &end_ops, e);
+    (void)close(lfd);
+    assert_int_equal(fcntl(raw.fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(SSL_set_fd(raw.ssl, raw.fd), 1);
+    return raw;
+}
+
+/* A turn ends in the middle of a record whose rest is not in the socket any more. */
+static void a_turn_that_moved_its_share_is_followed_by_another(void **state)
+{
+    (void)state;
+    enum { RECORD = 16000, RECORDS = 17 }; /* just more than the 256 KiB of one turn */
+    static const char record[RECORD];
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    struct raw raw = raw_peer_tcp(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    for (int i = 0; i < RECORDS;)
+        if (SSL_write(raw.ssl, record, RECORD) == RECORD)
+            i++;
+        else
+            turns(1);
+    WAIT(s.got.len == (size_t)RECORD * RECORDS);
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
 static void a_key_update_goes_unnoticed(void **state)
 {
     (void)state;
@@ -1007,6 +1053,7 @@ int main(void)
         NETTEST(a_pipelined_group_is_answered_in_one_record),
         NETTEST(large_transfers_cross_unharmed),
         NETTEST(what_tls_holds_back_comes_after_a_pause),
+        NETTEST(a_turn_that_moved_its_share_is_followed_by_another),
         NETTEST(a_key_update_goes_unnoticed),
         NETTEST(closing_says_goodbye_after_the_last_reply),
         NETTEST(an_end_with_and_without_goodbye),
