@@ -135,7 +135,7 @@ struct door {
     struct listener *ls;
     int fds[8];
     int count;
-    bool close_after_one;
+    bool close_after_one, time_is_up;
 };
 
 static void enter(void *arg, int fd)
@@ -187,6 +187,23 @@ static void it_may_be_freed_in_its_own_callback(void **state)
     (void)close(d.fds[0]);
 }
 
+#define SEVERAL_PAUSES_MS 500
+
+static void time_is_up(void *arg)
+{
+    struct door *d = arg;
+    d->time_is_up = true;
+    loop_stop(loop);
+}
+
+static int64_t cpu_ms(void)
+{
+    struct rusage ru;
+    assert_int_equal(getrusage(RUSAGE_SELF, &ru), 0);
+    return (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
+           (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000;
+}
+
 static void out_of_descriptors_it_waits_and_says_so_once(void **state)
 {
     (void)state;
@@ -203,6 +220,12 @@ static void out_of_descriptors_it_waits_and_says_so_once(void **state)
     ssize_t n;
     while ((n = read(log[0], text, sizeof(text) - 1)) < 0)
         turns(1);
+    int64_t cpu = cpu_ms();
+    struct loop_timer *t = loop_timer_new(loop, time_is_up, &d);
+    loop_timer_set(t, SEVERAL_PAUSES_MS);
+    WAIT(d.time_is_up);
+    loop_timer_free(t);
+    assert_true(cpu_ms() - cpu < SEVERAL_PAUSES_MS / 2); /* it does not try all the time */
     assert_int_equal(d.count, 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
     WAIT(d.count == 1);
