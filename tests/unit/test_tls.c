@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/ioctl.h>
 
 static struct identity ca, server_id, client_id, other_ca, stranger_id, cn_only_id;
 
@@ -775,6 +776,9 @@ static void a_turn_that_moved_its_share_is_followed_by_another(void **state)
             i++;
         else
             turns(1);
+    int left = 1;
+    for (int i = 0; left && i < 100000; i++)
+        assert_int_equal(ioctl(raw.fd, TIOCOUTQ, &left), 0);
     WAIT(s.got.len == (size_t)RECORD * RECORDS);
     raw_done(&raw);
     SSL_CTX_free(ctx);
@@ -826,6 +830,28 @@ static void closing_says_goodbye_after_the_last_reply(void **state)
     SSL_CTX_free(ctx);
     end_done(&s);
     tls_context_unref(sc);
+}
+
+/* An opportunistic client takes any certificate; it must not be blamed for what comes later. */
+static void noise_in_a_secure_stream_is_named_as_such(void **state)
+{
+    (void)state;
+    struct end c = END_INIT;
+    SSL_CTX *ctx = raw_context(true, &stranger_id);
+    struct raw raw = raw_peer(&c, ctx);
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NONE);
+    stream_start_tls(c.s, cc, "mail.example.org");
+    assert_int_equal(raw_wait(&raw, SSL_accept), SSL_ERROR_NONE);
+    WAIT(c.secures);
+    socket_send(raw.fd, "\x17\x03\x03\x00\x20--------------------------------", 37);
+    WAIT(c.ends);
+    assert_int_equal(c.end, STREAM_TLS_FAILED);
+    assert_string_equal(c.detail,
+                        "decryption failed or bad record mac (TLS alert bad_record_mac sent)");
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&c);
+    tls_context_unref(cc);
 }
 
 static void an_end_with_and_without_goodbye(void **state)
@@ -1056,6 +1082,7 @@ int main(void)
         NETTEST(a_turn_that_moved_its_share_is_followed_by_another),
         NETTEST(a_key_update_goes_unnoticed),
         NETTEST(closing_says_goodbye_after_the_last_reply),
+        NETTEST(noise_in_a_secure_stream_is_named_as_such),
         NETTEST(an_end_with_and_without_goodbye),
         NETTEST(closing_in_the_handshake_lets_nothing_out_in_the_clear),
         NETTEST(the_server_is_held_to_its_name),
