@@ -27,7 +27,9 @@ struct error_scope {
 };
 struct error_scope error_scope_begin(void);
 void error_scope_end(struct error_scope *s);
-#define ERROR_SCOPE CLEANUP(error_scope_end) struct error_scope error_scope_ = error_scope_begin()
+#define ERROR_SCOPE                                                                                \
+    __attribute__((unused, cleanup(error_scope_end))) struct error_scope error_scope_ =            \
+        error_scope_begin()
 
 /* --- files.c: whole files into memory, with a maximum */
 
@@ -75,6 +77,9 @@ X509_STORE *cert_trust_store(const struct cert_trust *t);
  * memory. */
 STACK_OF(X509) * cert_trust_intermediates(struct cert_trust *t);
 void cert_trust_remember(struct cert_trust *t, const STACK_OF(X509) * chain);
+
+/* OpenSSL's own check of a list, which cert_check_list() stands before. */
+X509_STORE_CTX_check_crl_fn cert_trust_openssl_check(const struct cert_trust *t);
 
 /* Whether the list's signature was found to be this issuer's before. */
 bool cert_trust_list_is_checked(struct cert_trust *t, const X509_CRL *crl, const X509 *issuer);

@@ -2,24 +2,12 @@
 
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 
 /* OpenSSL checks the signature of a revocation list each time it looks into it, which for a list of 100,000
  * entries is 3 ms of every handshake.  The signature cannot change, so a list that passed the whole check
  * once, for this issuer, is held only against the clock after that.  What of the check depends on the certificate
  * looked up and not on list and issuer (distribution points, deltas, lists signed by somebody else) is why
  * only plain lists are remembered: those of the CA above, for all of its certificates. */
-
-static X509_STORE_CTX_check_crl_fn openssl_check;
-static pthread_once_t openssl_check_once = PTHREAD_ONCE_INIT;
-
-static void find_openssl_check(void)
-{
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    if (ctx && X509_STORE_CTX_init(ctx, NULL, NULL, NULL) == 1)
-        openssl_check = X509_STORE_CTX_get_check_crl(ctx);
-    X509_STORE_CTX_free(ctx);
-}
 
 static bool is_plain(X509_STORE_CTX *ctx, X509_CRL *crl, X509 *issuer)
 {
@@ -51,17 +39,14 @@ static bool is_in_date(X509_STORE_CTX *ctx, const X509_CRL *crl)
 
 int cert_check_list(X509_STORE_CTX *ctx, X509_CRL *crl)
 {
-    (void)pthread_once(&openssl_check_once, find_openssl_check);
-    if (!openssl_check) {
-        X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
-        return 0;
-    }
     struct cert_validation *v = X509_STORE_CTX_get_app_data(ctx);
+    if (!v) /* the path of a list that its issuer has not signed itself: nothing we allow */
+        return 0;
     X509 *issuer = issuer_in_path(ctx);
-    bool plain = v && issuer && is_plain(ctx, crl, issuer);
+    bool plain = issuer && is_plain(ctx, crl, issuer);
     if (plain && cert_trust_list_is_checked(v->trust, crl, issuer) && is_in_date(ctx, crl))
         return 1;
-    int ok = openssl_check(ctx, crl);
+    int ok = cert_trust_openssl_check(v->trust)(ctx, crl);
     if (ok == 1 && plain)
         cert_trust_list_checked(v->trust, crl, issuer);
     return ok;

@@ -10,9 +10,8 @@
 struct finding {
     X509_STORE_CTX *ctx;
     X509 *cert;
-    int code, depth;
-    char who[CERT_NAME_SHORT_MAX +
-             32]; /* "client certificate" or "issuing CA certificate (CN=...)" */
+    int code;
+    char who[CERT_NAME_SHORT_MAX + 32]; /* or "issuing CA certificate (CN=...)" */
 };
 
 typedef void say_fn(const struct finding *f, char reason[CERT_REASON_MAX]);
@@ -214,7 +213,7 @@ static const struct complaint *complaint_of(int code)
 static void complain(X509_STORE_CTX *ctx, X509 *cert, int depth, int code, struct cert_problem *p)
 {
     char name[CERT_NAME_SHORT_MAX];
-    struct finding f = {ctx, cert, code, depth, "client certificate"};
+    struct finding f = {ctx, cert, code, "client certificate"};
     const struct complaint *c = cert ? complaint_of(code) : &local_complaint;
     if (cert && depth > 0) {
         cert_name_short(X509_get_subject_name(cert), name);

@@ -27,6 +27,7 @@ struct cert_trust {
     atomic_uint refs;
     char *name;
     X509_STORE *store;
+    X509_STORE_CTX_check_crl_fn openssl_check;
 
     /* A TLS session keeps only the peer's own certificate, so a resumed one comes without its chain
      * (EDG-13). The intermediates of chains found valid before stand in for it.  They carry no
@@ -49,6 +50,11 @@ const char *cert_trust_name(const struct cert_trust *t)
 X509_STORE *cert_trust_store(const struct cert_trust *t)
 {
     return t->store;
+}
+
+X509_STORE_CTX_check_crl_fn cert_trust_openssl_check(const struct cert_trust *t)
+{
+    return t->openssl_check;
 }
 
 struct cert_trust *cert_trust_ref(struct cert_trust *t)
@@ -227,7 +233,17 @@ static void trust_set_rules(struct cert_trust *t, bool has_crl)
     (void)X509_VERIFY_PARAM_set_trust(p, X509_TRUST_SSL_CLIENT);
     X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
     X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
+}
+
+/* OpenSSL gives its own check away only where nobody has replaced it yet. */
+static int trust_watch_lists(struct cert_trust *t)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    if (ctx && X509_STORE_CTX_init(ctx, t->store, NULL, NULL) == 1)
+        t->openssl_check = X509_STORE_CTX_get_check_crl(ctx);
+    X509_STORE_CTX_free(ctx);
     X509_STORE_set_check_crl(t->store, cert_check_list);
+    return t->openssl_check ? 0 : -ENOMEM;
 }
 
 static int trust_fill(struct cert_trust *t, const struct cert_trust_config *cfg, char *why)
@@ -249,7 +265,7 @@ int cert_trust_load(const struct cert_trust_config *cfg, struct cert_trust **ret
     t->name = xstrdup(cfg->name);
     t->store = X509_STORE_new();
     snprintf(why, CERT_WHY_MAX, "out of memory");
-    if (!t->store)
+    if (!t->store || trust_watch_lists(t) < 0)
         return -ENOMEM;
     if (cfg->n_ca == 0)
         return trust_fail(t, why, -EINVAL, "names no CA file; write ca = {\"/path/ca.pem\"}");

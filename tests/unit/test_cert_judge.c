@@ -696,8 +696,9 @@ static void digests_are_of_the_whole_and_of_the_key(void **state)
     struct zoo_cert c = zoo_make(&(struct zoo_spec){ALICE}, &ca[ROOT]);
     unsigned char *cert = NULL, *key = NULL;
     char want[2][65];
-    digest_of(cert, i2d_X509(c.x, &cert), want[0]);
-    digest_of(key, i2d_PUBKEY(c.key, &key), want[1]);
+    int cert_len = i2d_X509(c.x, &cert), key_len = i2d_PUBKEY(c.key, &key);
+    digest_of(cert, cert_len, want[0]);
+    digest_of(key, key_len, want[1]);
     static const enum cert_source kinds[] = {CERT_SOURCE_FINGERPRINT, CERT_SOURCE_PUBLIC_KEY};
     for (size_t i = 0; i < 2; i++) {
         struct cert_rule rule = {"r", kinds[i], NULL, 0};
