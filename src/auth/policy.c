@@ -108,6 +108,17 @@ static const struct row *mail_row(const struct policy_input *in)
     return NULL;
 }
 
+/* We could not judge the certificate: that says nothing about the client, which may come again (O2-09, AUTH-17). */
+static bool is_our_trouble(const struct policy_input *in)
+{
+    return in->secure && in->verdict->cause == CERT_CAUSE_LOCAL;
+}
+
+static struct smtp_reply later(const struct policy_input *in)
+{
+    return smtp_reply(454, "4.7.0", "No authentication now (%s), try again later", reason_now(in));
+}
+
 /* The one place that words a refusal (OPN-01: 530 5.7.0; O2-07: not 535, which answers AUTH only).
  */
 static struct smtp_reply words(const struct policy_input *in, enum say say)
@@ -116,6 +127,8 @@ static struct smtp_reply words(const struct policy_input *in, enum say say)
     case SAY_PLAIN:
         return smtp_reply(530, "5.7.0", "Authentication required");
     case SAY_REASON:
+        if (is_our_trouble(in))
+            return later(in);
         return smtp_reply(530, "5.7.0", "Authentication required (%s)", reason_now(in));
     case SAY_USE_EXTERNAL:
         return smtp_reply(530, "5.7.0",
@@ -185,6 +198,10 @@ bool policy_external(const struct policy_input *in,
 {
     const struct cert_verdict *v = in->verdict;
     if (!policy_offers_external(in)) {
+        if (in->cert_auth != CERT_AUTH_OFF && is_our_trouble(in)) {
+            *ret = later(in);
+            return false;
+        }
         bool say_why = in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE;
         *ret = say_why ? smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in))
                        : smtp_reply(504, "5.5.4", "EXTERNAL is not available");

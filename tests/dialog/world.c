@@ -226,6 +226,7 @@ bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint)
 
 /* ---- certificates ---- */
 
+/* clang-format off */
 static const struct certificate {
     const char *name;
     enum cert_outcome outcome;
@@ -233,30 +234,28 @@ static const struct certificate {
     const char *reason;
     const char *identities[2];
 } certificates[] = {
-    {"none",       CERT_NONE,         CERT_CAUSE_NONE,               "",                           {NULL}                                  },
-    {"good",       CERT_ACCEPTABLE,   CERT_CAUSE_NONE,               "",                           {"alice@example.org"}                   },
-    {"good-utf8",  CERT_ACCEPTABLE,   CERT_CAUSE_NONE,               "",                           {"\xc3\xa9lise@example.org"}            },
-    {"pinned",     CERT_ACCEPTABLE,   CERT_CAUSE_NONE,               "",                           {"device7@example.org"}                 },
-    {"expired",
-     CERT_UNACCEPTABLE,               CERT_CAUSE_EXPIRED,
-     "client certificate expired 2026-10-01",                                                      {NULL}                                  },
-    {"future",
-     CERT_UNACCEPTABLE,               CERT_CAUSE_NOT_YET_VALID,
-     "client certificate not valid before 2036-10-01",                                             {NULL}                                  },
-    {"revoked",    CERT_UNACCEPTABLE, CERT_CAUSE_REVOKED,            "client certificate revoked", {NULL}                                  },
-    {"unknown-ca",
-     CERT_UNACCEPTABLE,               CERT_CAUSE_UNKNOWN_CA,
-     "client certificate of an unknown CA",                                                        {NULL}                                  },
-    {"purpose",
-     CERT_UNACCEPTABLE,               CERT_CAUSE_PURPOSE,
-     "client certificate is not for clients",                                                      {NULL}                                  },
-    {"unmapped",
-     CERT_UNMAPPED,                   CERT_CAUSE_NO_IDENTITY,
-     "client certificate names no identity",                                                       {NULL}                                  },
-    {"ambiguous",
-     CERT_AMBIGUOUS,                  CERT_CAUSE_SEVERAL_IDENTITIES,
-     "client certificate names several identities",                                                {"alice@example.org", "bob@example.org"}},
+    {"none",       CERT_NONE,         CERT_CAUSE_NONE,          "", {NULL}},
+    {"good",       CERT_ACCEPTABLE,   CERT_CAUSE_NONE,          "", {"alice@example.org"}},
+    {"good-utf8",  CERT_ACCEPTABLE,   CERT_CAUSE_NONE,          "", {"\xc3\xa9lise@example.org"}},
+    {"pinned",     CERT_ACCEPTABLE,   CERT_CAUSE_NONE,          "", {"device7@example.org"}},
+    {"ambiguous",  CERT_AMBIGUOUS,    CERT_CAUSE_SEVERAL_IDENTITIES,
+     "client certificate names several identities",    {"alice@example.org", "bob@example.org"}},
+    {"unmapped",   CERT_UNMAPPED,     CERT_CAUSE_NO_IDENTITY,
+     "client certificate names no identity",           {NULL}},
+    {"expired",    CERT_UNACCEPTABLE, CERT_CAUSE_EXPIRED,
+     "client certificate expired 2026-10-01",          {NULL}},
+    {"future",     CERT_UNACCEPTABLE, CERT_CAUSE_NOT_YET_VALID,
+     "client certificate not valid before 2036-10-01", {NULL}},
+    {"revoked",    CERT_UNACCEPTABLE, CERT_CAUSE_REVOKED,
+     "client certificate revoked",                     {NULL}},
+    {"unknown-ca", CERT_UNACCEPTABLE, CERT_CAUSE_UNKNOWN_CA,
+     "client certificate of an unknown CA",            {NULL}},
+    {"purpose",    CERT_UNACCEPTABLE, CERT_CAUSE_PURPOSE,
+     "client certificate is not for clients",          {NULL}},
+    {"local",      CERT_UNACCEPTABLE, CERT_CAUSE_LOCAL,
+     "client certificate could not be checked",        {NULL}},
 };
+/* clang-format on */
 
 const char *const *world_certificates(void)
 {

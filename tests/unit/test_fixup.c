@@ -217,25 +217,24 @@ static void mending_twice_changes_nothing(void **state)
 static void facts_are_told(void **state)
 {
     (void)state;
+    /* clang-format off */
     static const struct {
         const char *name;
         struct str in;
         struct fixup_facts want;
     } cases[] = {
-        {"two hops",
-         S("Received: a\r\nFrom: b\r\nreceived :\r\n c\r\nX-Received: d\r\n\r\nReceived: e\r\n"),
-         {.received = 2, .has_from = true}                                                                                },
-        {"complete",
-         S("Date: x\r\nMessage-ID: <a@b>\r\n\r\n"),
-         {.has_date = true, .has_message_id = true}                                                                       },
-        {"malformed is not has",        S("Date:\r\nMessage-ID: a\r\n\r\n"),                      {0}                     },
-        {"8-bit header",                S("A: \xc3\xa9\r\n\r\nx"),                                {.header_is_8bit = true}},
-        {"8-bit body",                  S("A: b\r\n\r\nx\xff"),                                   {.body_is_8bit = true}  },
-        {"8-bit line that is no field", S("\xff"),                                                {.body_is_8bit = true}  },
-        {"8-bit in what was removed",   S("Return-Path: \xff\r\n\r\n"),                           {0}                     },
-        {"no header",                   S("text\r\n"),                                            {0}                     },
-        {"nothing",                     S(""),                                                    {0}                     },
+        {"two hops", S("Received: a\r\nFrom: b\r\nreceived :\r\n c\r\nX-Received: d\r\n\r\nReceived: e\r\n"),
+         {.received = 2, .has_from = true}},
+        {"complete", S("Date: x\r\nMessage-ID: <a@b>\r\n\r\n"), {.has_date = true, .has_message_id = true}},
+        {"malformed is not has", S("Date:\r\nMessage-ID: a\r\n\r\n"), {0}},
+        {"8-bit header", S("A: \xc3\xa9\r\n\r\nx"), {.header_is_8bit = true}},
+        {"8-bit body", S("A: b\r\n\r\nx\xff"), {.body_is_8bit = true}},
+        {"8-bit line that is no field", S("\xff"), {.body_is_8bit = true}},
+        {"8-bit in what was removed", S("Return-Path: \xff\r\n\r\n"), {0}},
+        {"no header", S("text\r\n"), {0}},
+        {"nothing", S(""), {0}},
     };
+    /* clang-format on */
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         for (size_t piece = 1; piece < 20; piece += 6) {
             struct sink sink = {.out = BUF_INIT(10000)};
