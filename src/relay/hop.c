@@ -1,0 +1,242 @@
+/* A next hop: what waits for it, the connections to it, and what we remember of it. */
+#include "relay/relay_internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define CONNECTIONS_MAX 8
+#define ALL_CONNECTIONS_MAX 1000
+#define CLEAR_PAUSE_MS ((int64_t)15 * 60 * 1000)
+#define BUSY_MS 5000
+
+/* ---- birth and death ---- */
+
+static void make_label(struct hop *h)
+{
+    const struct route_config *c = h->route;
+    static const char *const kinds[] = {[ROUTE_SMTP] = "smtp",
+                                        [ROUTE_LMTP] = "lmtp",
+                                        [ROUTE_MAILDIR] = "maildir",
+                                        [ROUTE_DISCARD] = "discard"};
+    if (c->host)
+        (void)snprintf(h->label, sizeof(h->label), "%s:%s:%s", kinds[c->kind], c->host, c->port);
+    else
+        (void)snprintf(h->label, sizeof(h->label), "%s%s%s", kinds[c->kind], c->path ? ":" : "",
+                       c->path ? c->path : "");
+}
+
+static int load_tls(struct hop *h, char *why)
+{
+    const struct route_config *c = h->route;
+    if (c->tls == ROUTE_TLS_OFF || !c->host)
+        return 0;
+    struct tls_client_config tls = {
+        .ca = c->ca,
+        .certificate = c->certificate,
+        .key = c->key,
+        .verify = c->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
+    };
+    return tls_client_context_new(&tls, &h->tls, why);
+}
+
+static void configure_client(struct hop *h)
+{
+    static const enum smtp_client_login logins[] = {
+        [ROUTE_LOGIN_NONE] = SMTP_CLIENT_LOGIN_NONE,
+        [ROUTE_LOGIN_AUTO] = SMTP_CLIENT_LOGIN_AUTO,
+        [ROUTE_LOGIN_EXTERNAL] = SMTP_CLIENT_LOGIN_EXTERNAL,
+        [ROUTE_LOGIN_IMPLICIT] = SMTP_CLIENT_LOGIN_IMPLICIT,
+    };
+    const struct route_config *c = h->route;
+    h->client = (struct smtp_client_config){
+        .hostname = h->relay->cfg->hostname,
+        .lmtp = c->kind == ROUTE_LMTP,
+        .tls = !h->tls                             ? SMTP_CLIENT_TLS_OFF
+               : c->tls == ROUTE_TLS_OPPORTUNISTIC ? SMTP_CLIENT_TLS_OPPORTUNISTIC
+                                                   : SMTP_CLIENT_TLS_REQUIRE,
+        .login = logins[c->login],
+        .has_certificate = c->certificate != NULL,
+        .implicit_allowed = true, /* `login = auto` says so in postern.conf(5) */
+    };
+}
+
+int hop_init(struct hop *h, struct relay *r, const struct route_config *route, char *why)
+{
+    *h = (struct hop){.relay = r, .route = route};
+    h->queue_end = &h->queue;
+    h->conns_max = route->connections_max ? route->connections_max : CONNECTIONS_MAX;
+    make_label(h);
+    int e = load_tls(h, why);
+    if (e == 0)
+        configure_client(h);
+    return e;
+}
+
+void hop_done(struct hop *h)
+{
+    while (h->conns)
+        conn_abort(h->conns);
+    tls_context_unref(h->tls);
+    h->tls = NULL;
+}
+
+/* ---- the queue ---- */
+
+struct delivery *hop_next(struct hop *h)
+{
+    struct delivery *d = h->queue;
+    if (!d)
+        return NULL;
+    h->queue = d->next;
+    if (!h->queue)
+        h->queue_end = &h->queue;
+    d->next = NULL;
+    h->n_queued--;
+    return d;
+}
+
+void hop_again(struct hop *h, struct delivery *d)
+{
+    d->again = true;
+    d->next = h->queue;
+    h->queue = d;
+    if (!d->next)
+        h->queue_end = &d->next;
+    h->n_queued++;
+}
+
+static void enqueue(struct hop *h, struct delivery *d)
+{
+    *h->queue_end = d;
+    h->queue_end = &d->next;
+    h->n_queued++;
+}
+
+/* One next hop must not hold every message in hand while others have to wait: one that never answered yet gets a
+ * quarter, a slow one three. */
+static bool is_full(const struct hop *h)
+{
+    unsigned all = h->relay->deliveries_max;
+    return h->relay->n_hops > 1 && h->n_queued >= (h->n_up ? all - all / 4 : all / 4 + 1);
+}
+
+/* Wall clock at which a monotonic time will be. */
+static int64_t wall_at(int64_t monotonic_ms)
+{
+    return clock_wall_ms() + monotonic_ms - clock_monotonic_ms();
+}
+
+void hop_deliver(struct hop *h, struct delivery *d)
+{
+    static const struct smtp_outcome discarded = {
+        .code = 250, .enhanced = "2.0.0", .text = "Discarded", .ours = true};
+    if (h->relay->stopping) {
+        delivery_give_back(d);
+    } else if (h->route->kind == ROUTE_DISCARD) {
+        for (size_t i = 0; i < d->msg.n_recipients; i++)
+            delivery_outcome(d, i, &discarded, &(struct via){0});
+        delivery_done(d);
+    } else if (h->route->kind == ROUTE_MAILDIR) {
+        mailbox_deliver(d);
+    } else if (h->down_until_ms > clock_monotonic_ms()) {
+        delivery_defer(d, "4.4.1", h->why, wall_at(h->down_until_ms));
+    } else if (is_full(h)) {
+        /* The more were sent off, the later this one comes back. */
+        uint64_t spread = BUSY_MS + 20 * ++h->n_sent_off;
+        int64_t wait = BUSY_MS + (int64_t)(relay_random(h->relay) % spread);
+        delivery_defer_soon(d, clock_wall_ms() + wait);
+    } else {
+        enqueue(h, d);
+        hop_spread(h);
+    }
+}
+
+void hop_stop(struct hop *h)
+{
+    for (struct delivery *d; (d = hop_next(h));)
+        delivery_give_back(d);
+    for (struct conn *c = h->conns, *next; c; c = next) {
+        next = conn_next(c);
+        conn_quit(c);
+    }
+}
+
+/* ---- connections ---- */
+
+/* One at a time until the first is up: a host that is down is asked once, not eight times.  After that another is
+ * worth its handshake when two deliveries wait for each there is. */
+static bool is_another_worth_it(const struct hop *h)
+{
+    if (h->n_queued == 0 || h->n_conns >= h->conns_max || h->n_conns > h->n_up)
+        return false;
+    if (h->relay->n_conns >= ALL_CONNECTIONS_MAX || h->relay->stopping ||
+        h->down_until_ms > clock_monotonic_ms())
+        return false;
+    return h->n_up == 0 ||
+           (h->n_queued > 2 * (size_t)h->n_up && h->no_more_until_ms <= clock_monotonic_ms());
+}
+
+void hop_spread(struct hop *h)
+{
+    for (struct conn *c = h->conns, *next; c && h->queue; c = next) {
+        next = conn_next(c);
+        if (conn_is_idle(c))
+            conn_give(c, hop_next(h));
+    }
+    if (is_another_worth_it(h))
+        conn_open(h);
+}
+
+void hop_is_up(struct hop *h)
+{
+    if (h->failures)
+        log_message(LOG_LEVEL_NOTICE, "hop-up", "%s answers again", h->label);
+    h->failures = 0;
+    h->n_sent_off = 0;
+    h->down_until_ms = 0;
+    h->no_more_until_ms = 0;
+    h->n_up++;
+    if (is_another_worth_it(h))
+        conn_open(h);
+}
+
+void hop_goes_clear(struct hop *h, const char *why)
+{
+    h->clear_until_ms = clock_monotonic_ms() + CLEAR_PAUSE_MS;
+    log_message(LOG_LEVEL_WARNING, "tls-broken", "%s goes on in the clear: %s", h->label, why);
+}
+
+static void defer_all(struct hop *h)
+{
+    struct delivery *d;
+    for (size_t n = h->n_queued; n > 0 && (d = hop_next(h)); n--)
+        delivery_defer(d, "4.4.1", h->why, wall_at(h->down_until_ms));
+}
+
+/* As long as other connections work only the opening of more rests. */
+void hop_lost(struct hop *h, const char *why)
+{
+    if (!why) {
+        hop_spread(h);
+        return;
+    }
+    (void)snprintf(h->why, sizeof(h->why), "%s", why);
+    h->failures++;
+    int64_t pause = retry_hop_pause(h->failures, relay_random(h->relay));
+    if (h->n_up) {
+        h->no_more_until_ms = clock_monotonic_ms() + pause;
+        return;
+    }
+    h->down_until_ms = clock_monotonic_ms() + pause;
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_WARNING, "hop-down");
+    log_text(&l, "hop", h->label);
+    log_text(&l, "why", h->why);
+    log_number(&l, "failures", h->failures);
+    log_number(&l, "waiting", (int64_t)h->n_queued);
+    log_number(&l, "pause-s", pause / 1000);
+    log_end(&l);
+    defer_all(h);
+}

@@ -1,0 +1,491 @@
+/* relaykit.h - what the tests of relay/ share: a next hop that follows a script, a spool, and the log to wait for.
+ *
+ * A script is what happens on one connection, line by line:
+ *   S: text   the next hop says it
+ *   C: text   the client must say it; a "*" at the end stands for anything
+ *   T:        TLS begins
+ *   D: text   so many octets must come: exactly these, "\n" standing for CR LF
+ *   N: 1000   so many octets come, and are kept in peer.text
+ *   .:        the text up to the lone dot comes, and is kept in peer.text
+ *   W:        waits until the test says go
+ *   X:        closes
+ * The n-th connection follows the n-th script; a connection may be ended by the client anywhere after the last C.
+ */
+#ifndef POSTERN_RELAYKIT_H
+#define POSTERN_RELAYKIT_H
+
+#include "netkit.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/relay.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+
+/* ---- the scripted next hop ---- */
+
+#define PEER_SCRIPTS_MAX 8
+
+struct peer {
+    pthread_t thread;
+    struct loop *loop;
+    struct listener *listener;
+    int fd;
+    char port[8];
+    struct tls_context *tls;
+    const char *scripts[PEER_SCRIPTS_MAX];
+    size_t n_scripts, n_conns;
+    struct peer_conn *conns;
+    struct loop_task stop_task, go_task;
+    bool go;
+
+    pthread_mutex_t lock; /* what the test looks at while the peer runs */
+    struct buf text;
+    size_t n_done; /* scripts that came to their end */
+    char trouble[1024];
+};
+
+struct peer_conn {
+    struct peer_conn *next;
+    struct peer *peer;
+    struct stream *stream;
+    const char *at; /* in the script */
+    struct buf in;
+    bool tls_begun, over;
+};
+
+static void peer_step(struct peer_conn *c);
+
+static struct peer *last_peer; /* what it met is told when a log line does not come */
+
+static inline void peer_trouble(struct peer_conn *c, const char *what, struct str got)
+{
+    (void)pthread_mutex_lock(&c->peer->lock);
+    if (!c->peer->trouble[0])
+        (void)snprintf(c->peer->trouble, sizeof(c->peer->trouble),
+                       "%s: wanted \"%.*s\", got \"%.*s\"", what, (int)strcspn(c->at, "\n"), c->at,
+                       (int)MIN(got.len, (size_t)400), got.p);
+    (void)pthread_mutex_unlock(&c->peer->lock);
+    c->over = true;
+    stream_abort(c->stream);
+}
+
+static inline size_t peer_input(void *ctx, const char *data, size_t len)
+{
+    struct peer_conn *c = ctx;
+    if (buf_append(&c->in, data, len) < 0)
+        peer_trouble(c, "too much", STR(""));
+    peer_step(c);
+    return len;
+}
+
+static inline void peer_secured(void *ctx, const struct tls_facts *facts)
+{
+    (void)facts;
+    peer_step(ctx);
+}
+
+static inline void peer_ended(void *ctx, enum stream_end end, const char *detail)
+{
+    (void)end;
+    struct peer_conn *c = ctx;
+    if (strstr(c->at, "C: ") || strstr(c->at, "D: ") || strstr(c->at, "N: "))
+        peer_trouble(c, "the client went early", str_of(detail));
+    else if (!c->over)
+        stream_close(c->stream);
+    c->over = true;
+}
+
+static inline void peer_drained(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct stream_ops peer_ops = {.input = peer_input,
+                                           .connected = peer_drained,
+                                           .secured = peer_secured,
+                                           .drained = peer_drained,
+                                           .ended = peer_ended};
+
+static inline void peer_keep(struct peer_conn *c, size_t len)
+{
+    (void)pthread_mutex_lock(&c->peer->lock);
+    assert_int_equal(buf_append(&c->peer->text, c->in.data, len), 0);
+    (void)pthread_mutex_unlock(&c->peer->lock);
+    buf_consume(&c->in, len);
+}
+
+static inline bool peer_hears_line(struct peer_conn *c, struct str want)
+{
+    ssize_t lf = str_find(buf_str(&c->in), '\n');
+    if (lf < 0)
+        return false;
+    struct str got = {c->in.data, (size_t)lf};
+    if (got.len && got.p[got.len - 1] == '\r')
+        got.len--;
+    bool any = want.len && want.p[want.len - 1] == '*';
+    bool ok = any ? str_starts_nocase(got, str_upto(want, want.len - 1)) : str_eq(got, want);
+    if (!ok) {
+        peer_trouble(c, "line", got);
+        return false;
+    }
+    buf_consume(&c->in, (size_t)lf + 1);
+    return true;
+}
+
+static inline bool peer_hears_text(struct peer_conn *c, struct str want)
+{
+    struct buf full = BUF_INIT(8192);
+    for (size_t i = 0; i < want.len; i++) {
+        bool nl = want.p[i] == '\\' && i + 1 < want.len && want.p[i + 1] == 'n';
+        (void)!buf_append(&full, nl ? "\r\n" : &want.p[i], nl ? 2 : 1);
+        i += nl;
+    }
+    bool enough = c->in.len >= full.len;
+    bool ok = memcmp(c->in.data ? c->in.data : "", full.data, MIN(full.len, c->in.len)) == 0;
+    if (!ok)
+        peer_trouble(c, "text", buf_str(&c->in));
+    else if (enough)
+        buf_consume(&c->in, full.len);
+    buf_done(&full);
+    return ok && enough;
+}
+
+static inline bool peer_hears_dot(struct peer_conn *c)
+{
+    const char *end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n.\r\n", 5) : NULL;
+    if (!end)
+        return false;
+    peer_keep(c, (size_t)(end - c->in.data) + 2);
+    buf_consume(&c->in, 3);
+    return true;
+}
+
+/* false: it has to wait for something. */
+static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
+{
+    switch (what) {
+    case 'S':
+        (void)!stream_write_str(c->stream, arg);
+        (void)!stream_write(c->stream, "\r\n", 2);
+        return true;
+    case 'C':
+        return peer_hears_line(c, arg);
+    case 'D':
+        return peer_hears_text(c, arg);
+    case 'N': {
+        size_t n = strtoul(arg.p, NULL, 10);
+        if (c->in.len < n)
+            return false;
+        peer_keep(c, n);
+        return true;
+    }
+    case '.':
+        return peer_hears_dot(c);
+    case 'T':
+        if (!c->tls_begun)
+            stream_start_tls(c->stream, c->peer->tls, NULL);
+        c->tls_begun = true;
+        return stream_is_secure(c->stream);
+    case 'W':
+        return c->peer->go;
+    case 'X':
+        c->over = true;
+        stream_close(c->stream);
+        return true;
+    default:
+        abort();
+    }
+}
+
+static void peer_step(struct peer_conn *c)
+{
+    while (!c->over && *c->at) {
+        size_t len = strcspn(c->at, "\n");
+        struct str arg = len > 3 ? (struct str){c->at + 3, len - 3} : STR("");
+        if (!peer_line(c, c->at[0], arg))
+            return;
+        c->at += len + (c->at[len] == '\n');
+    }
+    if (*c->at == '\0') {
+        (void)pthread_mutex_lock(&c->peer->lock);
+        c->peer->n_done++;
+        (void)pthread_mutex_unlock(&c->peer->lock);
+        c->at = " "; /* counted */
+        c->over = true;
+    }
+}
+
+static inline void peer_accept(void *arg, int fd)
+{
+    struct peer *p = arg;
+    struct peer_conn *c = xcalloc(1, sizeof(*c));
+    c->peer = p;
+    c->next = p->conns;
+    p->conns = c;
+    c->in = BUF_INIT((size_t)4 << 20);
+    c->at = p->n_conns < p->n_scripts ? p->scripts[p->n_conns] : "X:\nC: no more connections";
+    p->n_conns++;
+    c->stream = stream_accepted(p->loop, fd, &peer_ops, c);
+    peer_step(c);
+}
+
+static inline void *peer_run(void *arg)
+{
+    loop_run(((struct peer *)arg)->loop);
+    return NULL;
+}
+
+static inline void peer_on_stop(struct loop_task *t)
+{
+    loop_stop(container_of(t, struct peer, stop_task)->loop);
+}
+
+static inline void peer_on_go(struct loop_task *t)
+{
+    struct peer *p = container_of(t, struct peer, go_task);
+    p->go = true;
+    for (struct peer_conn *c = p->conns; c; c = c->next)
+        peer_step(c);
+}
+
+static inline void peer_go(struct peer *p)
+{
+    p->go_task.run = peer_on_go;
+    loop_post(p->loop, &p->go_task);
+}
+
+static inline void peer_start_at(struct peer *p, const char *address, const char *const *scripts)
+{
+    char why[LISTENER_WHY_MAX];
+    *p = (struct peer){.text = BUF_INIT((size_t)4 << 20), .tls = p->tls};
+    while (scripts[p->n_scripts]) {
+        p->scripts[p->n_scripts] = scripts[p->n_scripts];
+        p->n_scripts++;
+    }
+    last_peer = p;
+    (void)pthread_mutex_init(&p->lock, NULL);
+    assert_int_equal(loop_new(&p->loop), 0);
+    if (listener_bind(address, 16, &p->fd, why) < 0)
+        fail_msg("%s", why);
+    struct sockaddr_in sa;
+    socklen_t len = sizeof(sa);
+    if (getsockname(p->fd, (struct sockaddr *)&sa, &len) == 0 && sa.sin_family == AF_INET)
+        (void)snprintf(p->port, sizeof(p->port), "%d", ntohs(sa.sin_port));
+    p->listener = listener_start(p->loop, p->fd, peer_accept, p);
+    assert_int_equal(pthread_create(&p->thread, NULL, peer_run, p), 0);
+}
+
+#define PEER_START(p, ...)                                                                         \
+    peer_start_at((p), "127.0.0.1:0", (const char *const[]){__VA_ARGS__, NULL})
+
+/* Every script came to its end, and nothing else was said.  What was kept is appended to *ret_text. */
+static inline void peer_stop_keep(struct peer *p, struct buf *ret_text)
+{
+    p->stop_task.run = peer_on_stop;
+    loop_post(p->loop, &p->stop_task);
+    assert_int_equal(pthread_join(p->thread, NULL), 0);
+    listener_free(p->listener);
+    while (p->conns) {
+        struct peer_conn *c = p->conns;
+        p->conns = c->next;
+        stream_abort(c->stream);
+        buf_done(&c->in);
+        free(c);
+    }
+    loop_free(p->loop);
+    last_peer = NULL;
+    tls_context_unref(p->tls);
+    p->tls = NULL;
+    if (ret_text)
+        assert_int_equal(buf_append_str(ret_text, buf_str(&p->text)), 0);
+    buf_done(&p->text);
+    if (p->trouble[0])
+        fail_msg("%s", p->trouble);
+    assert_int_equal(p->n_done, p->n_scripts);
+}
+
+static inline void peer_stop(struct peer *p)
+{
+    peer_stop_keep(p, NULL);
+}
+
+/* ---- the log, as something to wait for ---- */
+
+static int log_pipe[2] = {-1, -1};
+static struct buf log_seen;
+
+static inline void log_catch(void)
+{
+    assert_int_equal(pipe(log_pipe), 0);
+    log_seen = BUF_INIT((size_t)4 << 20);
+    log_set_fd(log_pipe[1]);
+}
+
+static inline void log_release(void)
+{
+    log_set_fd(STDERR_FILENO);
+    (void)close(log_pipe[0]);
+    (void)close(log_pipe[1]);
+    buf_done(&log_seen);
+}
+
+static inline bool line_has(struct str line, const char *const *words)
+{
+    for (; *words; words++)
+        if (!memmem(line.p, line.len, *words, strlen(*words)))
+            return false;
+    return true;
+}
+
+/* Waits for a line that has all the words, and takes everything up to it. */
+static inline void log_wait_for(const char *const *words)
+{
+    for (;;) {
+        struct str rest = buf_str(&log_seen);
+        size_t at = 0;
+        for (ssize_t lf; (lf = str_find(str_from(rest, at), '\n')) >= 0; at += (size_t)lf + 1) {
+            if (line_has(str_upto(str_from(rest, at), (size_t)lf), words)) {
+                buf_consume(&log_seen, at + (size_t)lf + 1);
+                return;
+            }
+        }
+        struct pollfd pfd = {.fd = log_pipe[0], .events = POLLIN};
+        char piece[8192];
+        if (poll(&pfd, 1, 20000) != 1)
+            fail_msg("no log line with \"%s\" came; there were:\n%.*s%s", words[0],
+                     STR_FMT(buf_str(&log_seen)), last_peer ? last_peer->trouble : "");
+        ssize_t n = read(log_pipe[0], piece, sizeof(piece));
+        assert_true(n > 0);
+        assert_int_equal(buf_append(&log_seen, piece, (size_t)n), 0);
+    }
+}
+
+#define LOG_WAIT(...) log_wait_for((const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- a spool with a relay on it ---- */
+
+struct house {
+    char dir[64], database[96];
+    struct spool *spool;
+    struct relay *relay;
+    struct relay_config cfg;
+    struct route_config routes[4];
+};
+
+static inline void house_open(struct house *h)
+{
+    char why[SPOOL_WHY_MAX];
+    (void)snprintf(h->dir, sizeof(h->dir), "/tmp/postern-relay-XXXXXX");
+    assert_non_null(mkdtemp(h->dir));
+    (void)snprintf(h->database, sizeof(h->database), "%s/spool.db", h->dir);
+    struct spool_config cfg = {.database = h->database};
+    if (spool_open(&cfg, &h->spool, why) < 0)
+        fail_msg("%s", why);
+    log_catch();
+}
+
+static inline struct route_config *
+house_route(struct house *h, const char *domain, enum route_kind kind)
+{
+    struct route_config *r = &h->routes[h->cfg.n_routes++];
+    *r = (struct route_config){.domain = domain, .kind = kind, .tls = ROUTE_TLS_OFF};
+    return r;
+}
+
+static inline void house_route_to(struct house *h, const char *domain, const struct peer *p)
+{
+    struct route_config *r = house_route(h, domain, ROUTE_SMTP);
+    r->host = "127.0.0.1";
+    r->port = p->port;
+}
+
+static inline void house_start(struct house *h)
+{
+    char why[TLS_WHY_MAX] = "";
+    h->cfg.hostname = "me.example";
+    h->cfg.routes = h->routes;
+    if (relay_start(&h->cfg, h->spool, &h->relay, why) < 0)
+        fail_msg("%s", why);
+}
+
+static inline struct spool_stats house_stats(struct house *h)
+{
+    char why[SPOOL_WHY_MAX];
+    struct spool_admin *a;
+    struct spool_stats s;
+    if (spool_admin_open(h->database, false, &a, why) < 0)
+        fail_msg("%s", why);
+    assert_int_equal(spool_admin_stats(a, &s), 0);
+    spool_admin_close(a);
+    return s;
+}
+
+/* Stops the relay and the spool; so many recipients must be left. */
+static inline void house_close(struct house *h, int64_t recipients_left)
+{
+    relay_stop(h->relay, 5000);
+    spool_close(h->spool);
+    assert_int_equal(house_stats(h).recipients, recipients_left);
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -rf %s", h->dir);
+    assert_int_equal(system(command), 0);
+    log_release();
+}
+
+struct put {
+    bool done;
+    int error;
+};
+
+static inline void put_done(void *arg, int error)
+{
+    struct put *p = arg;
+    p->done = true;
+    p->error = error;
+    loop_stop(loop);
+}
+
+static inline void house_put(struct house *h,
+                             const struct spool_envelope *env,
+                             const struct spool_recipient *rcpts,
+                             size_t n,
+                             struct str text)
+{
+    struct put put = {0};
+    struct spool_draft *d = spool_begin(h->spool, loop);
+    while (text.len) {
+        struct str piece = str_upto(text, 8192);
+        int r = spool_write(d, piece.p, piece.len);
+        if (r == -EAGAIN) {
+            struct put drained = {0};
+            spool_on_drained(d, put_done, &drained);
+            WAIT(drained.done);
+            r = drained.error;
+        }
+        assert_int_equal(r, 0);
+        text = str_from(text, piece.len);
+    }
+    struct spool_envelope e = *env;
+    e.received_ms = e.received_ms ? e.received_ms : clock_wall_ms();
+    spool_commit(&d, &e, rcpts, n, put_done, &put);
+    WAIT(put.done);
+    assert_int_equal(put.error, 0);
+}
+
+/* "To: a b c" in the simplest form. */
+static inline void house_send(struct house *h, const char *from, const char *to, const char *text)
+{
+    char list[1024], *save = NULL;
+    (void)snprintf(list, sizeof(list), "%s", to);
+    struct spool_recipient rcpts[16];
+    size_t n = 0;
+    for (char *a = strtok_r(list, " ", &save); a; a = strtok_r(NULL, " ", &save))
+        rcpts[n++] = (struct spool_recipient){.address = a};
+    struct spool_envelope env = {.reverse_path = from, .session = "s1"};
+    house_put(h, &env, rcpts, n, str_of(text));
+}
+
+#endif
