@@ -25,6 +25,7 @@ struct tls_context {
     void *verify_arg;
     char *session_context; /* server */
     enum tls_verify_mode verify_server;
+    bool resume; /* client */
 };
 
 static const struct {
@@ -320,6 +321,9 @@ int tls_client_context_new(const struct tls_client_config *cfg, struct tls_conte
         return r;
     SSL_CTX_set_verify(c->ctx, cfg->verify == TLS_VERIFY_NAME ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
                        NULL);
+    c->resume = cfg->resume;
+    if (c->resume)
+        tls_resume_enable(c->ctx);
     *ret = c;
     c = NULL;
     return 0;
@@ -370,8 +374,11 @@ SSL *tls_open(struct tls_context *c, const char *name)
     }
     SSL_set_connect_state(ssl);
     /* Verifying a chain without a name to hold it against proves nothing, so that is refused. */
-    if (name ? aim_at(ssl, c, name) : c->verify_server == TLS_VERIFY_NONE)
+    if (name ? aim_at(ssl, c, name) : c->verify_server == TLS_VERIFY_NONE) {
+        if (c->resume)
+            tls_resume_offer(ssl);
         return ssl;
+    }
     SSL_free(ssl);
     return NULL;
 }

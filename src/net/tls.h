@@ -44,6 +44,7 @@ struct tls_client_config {
     const char *key;
     /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03). */
     enum tls_verify_mode verify;
+    bool resume; /* offer the newest session that a server of the same name gave to this context */
 };
 
 /* On failure `why` (at least TLS_WHY_MAX octets) says which file and what is wrong with it; returns

@@ -5,11 +5,16 @@
 #include "net/tls.h"
 
 struct ssl_st;
+struct ssl_ctx_st;
 
 /* A connection object that is ready for its handshake, without a transport; NULL when there is no
  * memory or `name` cannot be used.  `name` is for client contexts: where the user set out to go, or
  * NULL. */
 struct ssl_st *tls_open(struct tls_context *c, const char *name);
+
+/* A client context keeps the newest session it is given, and its connections may offer that. */
+void tls_resume_enable(struct ssl_ctx_st *ctx);
+void tls_resume_offer(struct ssl_st *ssl);
 
 void tls_facts_read(struct ssl_st *ssl, struct tls_facts *ret);
 

@@ -607,6 +607,58 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
     }
 }
 
+/* One connection of ours from hello to goodbye: was the session of an earlier one taken up again? */
+static bool resumes(struct tls_context *sc, struct tls_context *cc, const char *name)
+{
+    struct end s = END_INIT, c = END_INIT;
+    start_pair(&s, sc, &c, cc, name);
+    WAIT(s.secures && c.secures);
+    say(&s, "x"); /* and the ticket before it */
+    WAIT(heard(&c, "x"));
+    bool resumed = c.facts.resumed;
+    assert_int_equal(s.facts.resumed, resumed);
+    stream_close(c.s); /* a session that was not closed in order is not used again */
+    c.s = NULL;
+    WAIT(s.ends);
+    end_done(&s);
+    end_done(&c);
+    return resumed;
+}
+
+static void a_client_takes_up_its_session_where_it_got_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool resume;
+        const char *first, *second;
+        bool want;
+    } rows[] = {
+        {"same name",       true,  "mail.example.org", "mail.example.org", true },
+        {"not wanted",      false, "mail.example.org", "mail.example.org", false},
+        {"another name",    true,  "mail.example.org", "www.example.net",  false},
+        {"name, then none", true,  "mail.example.org", "127.0.0.1",        false},
+        {"none, then name", true,  "127.0.0.1",        "mail.example.org", false},
+        {"no name at all",  true,  "127.0.0.1",        "127.0.0.1",        true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_context *sc = server_context((struct tls_server_config){
+            .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission"});
+        struct tls_context *cc = NULL;
+        char why[TLS_WHY_MAX];
+        struct tls_client_config cfg = {.ca = ca.cert_file,
+                                        .certificate = client_id.cert_file,
+                                        .key = client_id.key_file,
+                                        .verify = TLS_VERIFY_NAME,
+                                        .resume = rows[i].resume};
+        assert_int_equal(tls_client_context_new(&cfg, &cc, why), 0);
+        check(rows[i].name, !resumes(sc, cc, rows[i].first));
+        check(rows[i].name, resumes(sc, cc, rows[i].second) == rows[i].want);
+        tls_context_unref(cc);
+        tls_context_unref(sc);
+    }
+}
+
 /* EDG-17 */
 static void tickets_allow_no_early_data(void **state)
 {
@@ -1075,6 +1127,7 @@ int main(void)
         NETTEST(garbage_for_a_hello_ends_it),
         NETTEST(a_stalled_handshake_times_out),
         NETTEST(a_session_is_taken_back_only_where_it_was_given),
+        NETTEST(a_client_takes_up_its_session_where_it_got_it),
         NETTEST(tickets_allow_no_early_data),
         NETTEST(a_pipelined_group_is_answered_in_one_record),
         NETTEST(large_transfers_cross_unharmed),
