@@ -1,3 +1,4 @@
+#include "app/cmd_bench.h"
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
 #include "app/cmd_queue.h"
@@ -14,6 +15,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"bench", cmd_bench, "measure an SMTP server: a load generator and a sink"     },
     {"queue", cmd_queue, "list, show and steer what waits in the spool"            },
     {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
     {"check", cmd_check, "look through a configuration file and say every mistake" },
