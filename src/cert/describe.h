@@ -23,7 +23,7 @@ struct cert_description {
     char *subject, *issuer;
     char serial[48]; /* lower-case hex, "..." when it is longer than RFC 5280 allows */
     int64_t not_before_ms, not_after_ms;
-    char key[48];       /* "RSA 2048", "EC P-256", "ED25519" */
+    char key[48];       /* "RSA 2048", "EC P-256", "Ed25519" */
     char signature[48]; /* "ecdsa-with-SHA256" */
     bool is_ca;
     char key_usage[160]; /* "digitalSignature, keyEncipherment"; "" when the extension is absent */

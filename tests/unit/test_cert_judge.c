@@ -346,6 +346,41 @@ static void certificates_are_judged(void **state)
     }
 }
 
+/* Every octet of a good certificate spoilt in three ways: whatever can still be read is refused, for a
+ * reason that can be shown. */
+static void a_spoilt_certificate_is_never_acceptable(void **state)
+{
+    (void)state;
+    static const unsigned char spoilers[] = {0x01, 0x80, 0xff};
+    struct zoo_cert c = zoo_make(&(struct zoo_spec){ALICE}, &ca[ROOT]);
+    unsigned char *der = NULL;
+    int len = i2d_X509(c.x, &der);
+    assert_true(len > 300);
+    size_t read = 0;
+    for (int i = 0; i < len * (int)ARRAY_LEN(spoilers); i++) {
+        unsigned char *octet = &der[i / (int)ARRAY_LEN(spoilers)], good = *octet;
+        const unsigned char *p = der;
+        *octet ^= spoilers[i % (int)ARRAY_LEN(spoilers)];
+        struct zoo_cert spoilt = {d2i_X509(NULL, &p, len), NULL};
+        ERR_clear_error();
+        *octet = good;
+        if (!spoilt.x)
+            continue;
+        struct cert_verdict v = judge(&spoilt, NULL, trusts[STAFF_CRL]);
+        assert_int_equal(v.outcome, CERT_UNACCEPTABLE);
+        assert_true(v.reason[0] && !str_has_control(str_of(v.reason)) &&
+                    str_is_ascii(str_of(v.reason)));
+        assert_true(str_is_utf8(str_of(v.subject)) && !str_has_control(str_of(v.subject)));
+        assert_int_equal(ERR_peek_error(), 0);
+        cert_verdict_done(&v);
+        zoo_free(&spoilt);
+        read++;
+    }
+    assert_true(read > 300);
+    OPENSSL_free(der);
+    zoo_free(&c);
+}
+
 static void no_certificate_is_no_verdict(void **state)
 {
     (void)state;
@@ -1097,6 +1132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(certificates_are_judged),
+        cmocka_unit_test(a_spoilt_certificate_is_never_acceptable),
         cmocka_unit_test(no_certificate_is_no_verdict),
         cmocka_unit_test(the_verdict_describes_the_certificate),
         cmocka_unit_test(hostile_names_are_defused),
