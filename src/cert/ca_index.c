@@ -128,12 +128,17 @@ static int parse_revocation(char *const columns[N_COLUMNS], struct ca_entry *e)
     return r < 0 ? r : ca_reason_parse(columns[REASON], &e->reason);
 }
 
+static bool is_text(const char *column)
+{
+    return str_is_utf8(str_of(column)) && !str_has_control(str_of(column));
+}
+
 /* `names` and `subject` of the entry borrow from the line. */
 static int parse_line(char *line, struct ca_entry *e)
 {
     char *columns[N_COLUMNS];
     *e = (struct ca_entry){.revoked_ms = 0};
-    if (!split(line, columns))
+    if (!split(line, columns) || !is_text(columns[NAMES]) || !is_text(columns[SUBJECT]))
         return -EINVAL;
     int kind = word_parse(columns[KIND], kind_names, ARRAY_LEN(kind_names));
     if (kind < 0 || parse_serial(columns[SERIAL], e->serial) < 0 ||

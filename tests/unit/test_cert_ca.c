@@ -555,6 +555,9 @@ static void damaged_directories_are_refused(void **state)
          "line 1 is damaged"                                                                                                                                                                     },
         {"unknown reason",             "true",                          SERIAL "\tclient\t" TIMES "\t2026-05-01T00:00:00Z\tbored\t-\t\n",
          "line 1 is damaged"                                                                                                                                                                     },
+        {"broken UTF-8",               "true",                          SERIAL "\tclient\t" TIMES "\t-\t-\t-\tCN=\xff\n",
+         "line 1 is damaged"                                                                                                                                                                     },
+        {"control",                    "true",                          SERIAL "\tclient\t" TIMES "\t-\t-\ta\x1b\t\n",                    "line 1 is damaged"                                    },
         {"NUL",                        "printf 'a\\0b\\n' >index.txt",  NULL,                                                             "index.txt: holds NUL octets"                          },
         {"empty index",                "true",                          "",                                                               NULL                                                   },
     };
