@@ -32,17 +32,15 @@ void service_free(struct service *sv)
     free(sv);
 }
 
-/* Each worker has a socket of its own on a TCP address (SO_REUSEPORT); a UNIX socket goes to the first. */
+/* Each worker has a socket of its own on the address (SO_REUSEPORT). */
 static int bind_address(struct service *sv, struct endpoint *e, const char *address, char *why)
 {
-    bool is_unix = strncmp(address, "unix:", 5) == 0;
-    for (unsigned i = 0; i < (is_unix ? 1 : sv->n_workers); i++) {
-        int fd;
-        int r = listener_bind(address, BACKLOG, &fd, why);
-        if (r < 0)
-            return r;
-        worker_listen(sv->workers[i], e, fd);
-    }
+    CLEANUP(freep) int *fds = xcalloc(sv->n_workers, sizeof(*fds));
+    int r = listener_bind_each(address, BACKLOG, fds, sv->n_workers, why);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < sv->n_workers; i++)
+        worker_listen(sv->workers[i], e, fds[i]);
     return 0;
 }
 
