@@ -2,6 +2,7 @@
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
 #include "app/cmd_queue.h"
+#include "app/cmd_serve.h"
 #include "app/suggest.h"
 
 #include <stdio.h>
@@ -15,11 +16,11 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"bench", cmd_bench, "measure an SMTP server: a load generator and a sink"     },
+    {"serve", cmd_serve, "run the server"                                          },
     {"queue", cmd_queue, "list, show and steer what waits in the spool"            },
     {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
     {"check", cmd_check, "look through a configuration file and say every mistake" },
-    {"queue", cmd_queue, "look into the queue and steer it"                        },
+    {"bench", cmd_bench, "measure an SMTP server: a load generator and a sink"     },
 };
 
 static void print_help(FILE *to)
