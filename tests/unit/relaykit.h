@@ -58,6 +58,16 @@ struct peer_conn {
 
 static void peer_step(struct peer_conn *c);
 
+static inline void peer_close(struct peer_conn *c, bool abort_it)
+{
+    if (c->stream && abort_it)
+        stream_abort(c->stream);
+    else if (c->stream)
+        stream_close(c->stream);
+    c->stream = NULL;
+    c->over = true;
+}
+
 static struct peer *last_peer; /* what it met is told when a log line does not come */
 
 static inline void peer_trouble(struct peer_conn *c, const char *what, struct str got)
@@ -68,8 +78,7 @@ static inline void peer_trouble(struct peer_conn *c, const char *what, struct st
                        "%s: wanted \"%.*s\", got \"%.*s\"", what, (int)strcspn(c->at, "\n"), c->at,
                        (int)MIN(got.len, (size_t)400), got.p);
     (void)pthread_mutex_unlock(&c->peer->lock);
-    c->over = true;
-    stream_abort(c->stream);
+    peer_close(c, true);
 }
 
 static inline size_t peer_input(void *ctx, const char *data, size_t len)
@@ -87,15 +96,24 @@ static inline void peer_secured(void *ctx, const struct tls_facts *facts)
     peer_step(ctx);
 }
 
+static inline void peer_finished(struct peer_conn *c)
+{
+    (void)pthread_mutex_lock(&c->peer->lock);
+    c->peer->n_done++;
+    (void)pthread_mutex_unlock(&c->peer->lock);
+    c->at = " "; /* counted */
+    c->over = true;
+}
+
 static inline void peer_ended(void *ctx, enum stream_end end, const char *detail)
 {
     (void)end;
     struct peer_conn *c = ctx;
+    if (strcmp(c->at, "W:") == 0)
+        peer_finished(c); /* it was left waiting, as it should be */
     if (strstr(c->at, "C: ") || strstr(c->at, "D: ") || strstr(c->at, "N: "))
         peer_trouble(c, "the client went early", str_of(detail));
-    else if (!c->over)
-        stream_close(c->stream);
-    c->over = true;
+    peer_close(c, false);
 }
 
 static inline void peer_drained(void *ctx)
@@ -192,8 +210,7 @@ static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
     case 'W':
         return c->peer->go;
     case 'X':
-        c->over = true;
-        stream_close(c->stream);
+        peer_close(c, false);
         return true;
     default:
         abort();
@@ -209,13 +226,8 @@ static void peer_step(struct peer_conn *c)
             return;
         c->at += len + (c->at[len] == '\n');
     }
-    if (*c->at == '\0') {
-        (void)pthread_mutex_lock(&c->peer->lock);
-        c->peer->n_done++;
-        (void)pthread_mutex_unlock(&c->peer->lock);
-        c->at = " "; /* counted */
-        c->over = true;
-    }
+    if (*c->at == '\0')
+        peer_finished(c);
 }
 
 static inline void peer_accept(void *arg, int fd)
@@ -291,7 +303,7 @@ static inline void peer_stop_keep(struct peer *p, struct buf *ret_text)
     while (p->conns) {
         struct peer_conn *c = p->conns;
         p->conns = c->next;
-        stream_abort(c->stream);
+        peer_close(c, true);
         buf_done(&c->in);
         free(c);
     }
