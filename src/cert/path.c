@@ -148,6 +148,11 @@ static void say_critical(const struct finding *f, char reason[CERT_REASON_MAX])
     cert_say(reason, "%s has a critical extension that is not understood", f->who);
 }
 
+static void say_extension(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    cert_say(reason, "%s has an extension that cannot be read", f->who);
+}
+
 static void say_local(const struct finding *f, char reason[CERT_REASON_MAX])
 {
     (void)f;
@@ -196,6 +201,7 @@ static const struct complaint {
     {X509_V_ERR_PERMITTED_VIOLATION,               CERT_CAUSE_BAD_PATH,           say_name_constraint},
     {X509_V_ERR_EXCLUDED_VIOLATION,                CERT_CAUSE_BAD_PATH,           say_name_constraint},
     {X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION,      CERT_CAUSE_BAD_PATH,           say_critical       },
+    {X509_V_ERR_INVALID_EXTENSION,                 CERT_CAUSE_BAD_PATH,           say_extension      },
     {X509_V_ERR_OUT_OF_MEM,                        CERT_CAUSE_LOCAL,              say_local          },
 };
 static const struct complaint other_complaint = {0, CERT_CAUSE_BAD_PATH, say_other};
@@ -248,34 +254,33 @@ static int on_step(int ok, X509_STORE_CTX *ctx)
     return 0;
 }
 
-/* Two rules of RFC 5280 that OpenSSL applies only with X509_V_FLAG_X509_STRICT, whose other rules
- * (key identifiers, critical marks) would shut out many a private CA: the TLS signature needs
- * digitalSignature where key usage is given (4.2.1.3), and an intermediate needs basicConstraints
- * (6.1.4 k), not just the key usage of a CA (CERT-09). */
-static bool keeps_strict_rules(X509_STORE_CTX *ctx, struct cert_problem *p)
+/* [rfc5280 4.2.1.3] Where key usage is given, a certificate that signs the handshake needs
+ * digitalSignature; OpenSSL is content with keyAgreement (CERT-09). */
+static bool may_sign(X509_STORE_CTX *ctx, struct cert_problem *p)
 {
-    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
-    X509 *leaf = sk_X509_value(chain, 0);
-    if (!(X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE)) {
-        complain(ctx, leaf, 0, X509_V_ERR_INVALID_PURPOSE, p);
-        return false;
-    }
-    for (int i = 1; i < sk_X509_num(chain) - 1; i++) {
-        X509 *ca = sk_X509_value(chain, i);
-        if (X509_check_ca(ca) == 1)
-            continue;
-        complain(ctx, ca, i, X509_V_ERR_INVALID_CA, p);
-        return false;
-    }
-    return true;
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    if (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE)
+        return true;
+    complain(ctx, leaf, 0, X509_V_ERR_INVALID_PURPOSE, p);
+    return false;
+}
+
+/* Looked at first: OpenSSL would find no issuer for such a certificate, and send the user after the CA. */
+static bool can_be_read(X509_STORE_CTX *ctx, struct cert_problem *p)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    if (!(X509_get_extension_flags(leaf) & EXFLAG_INVALID))
+        return true;
+    complain(ctx, leaf, 0, X509_V_ERR_INVALID_EXTENSION, p);
+    return false;
 }
 
 static bool validate(X509_STORE_CTX *ctx, struct cert_validation *v, int64_t now_ms)
 {
     X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
     X509_STORE_CTX_set_verify_cb(ctx, on_step);
-    if (X509_STORE_CTX_set_app_data(ctx, v) != 1 || X509_verify_cert(ctx) != 1 ||
-        !keeps_strict_rules(ctx, v->problem))
+    if (!can_be_read(ctx, v->problem) || X509_STORE_CTX_set_app_data(ctx, v) != 1 ||
+        X509_verify_cert(ctx) != 1 || !may_sign(ctx, v->problem))
         return false;
     cert_trust_remember(v->trust, X509_STORE_CTX_get0_chain(ctx));
     return true;

@@ -19,6 +19,7 @@ enum issuer {
     NOT_A_CA,
     NARROW,
     SHORT_LIVED,
+    WEAK,
     SELF,
     N_ISSUERS
 };
@@ -77,6 +78,9 @@ static void make_issuers(void)
                                              .bc = "critical,CA:TRUE",
                                              .nc = "permitted;email:example.org"},
                           &ca[ROOT]);
+    ca[WEAK] =
+        zoo_make(&(struct zoo_spec){.cn = "Weak CA", .bc = "critical,CA:TRUE", .key = ZOO_RSA_1024},
+                 &ca[ROOT]);
     ca[SHORT_LIVED] =
         zoo_make(&(struct zoo_spec){.cn = "Old CA", .bc = "critical,CA:TRUE", .until = OCTOBER_1},
                  &ca[ROOT]);
@@ -223,6 +227,11 @@ static const struct row rows[] = {
      BAD(CERT_CAUSE_BAD_PATH, "client certificate has a critical extension that is not understood")},
     {"expired intermediate", STAFF, SHORT_LIVED, {ALICE}, SHORT_LIVED, ROOT,
      BAD(CERT_CAUSE_EXPIRED, "issuing CA certificate (CN=Old CA) expired 2026-10-01")},
+    {"no time", STAFF, ROOT, {ALICE, .bad_time = true}, ROOT, ROOT,
+     BAD(CERT_CAUSE_BAD_PATH, "client certificate is not valid: format error in certificate's notAfter field")},
+    {"broken extension", STAFF, ROOT, {ALICE, .bad_bc = true}, ROOT, ROOT,
+     BAD(CERT_CAUSE_BAD_PATH, "client certificate has an extension that cannot be read")},
+    {"version 1", STAFF, ROOT, {.v1 = true}, ROOT, ROOT, NO_ADDRESS},
     {"CERT-11 revoked", STAFF_CRL, ROOT, {ALICE, .serial = 666}, ROOT, ROOT,
      BAD(CERT_CAUSE_REVOKED, "client certificate was revoked on 2026-11-02")},
     {"revoked and expired", STAFF_CRL, ROOT, {ALICE, .serial = 666, .until = OCTOBER_1}, ROOT, ROOT,
@@ -243,6 +252,10 @@ static const struct row rows[] = {
      BAD(CERT_CAUSE_REVOCATION_UNKNOWN, "revocation list of CN=Staff CA is out of date")},
     {"weak key", STAFF, ROOT, {ALICE, .key = ZOO_RSA_1024}, ROOT, ROOT,
      BAD(CERT_CAUSE_WEAK, "client certificate uses a weak key (RSA 1024)")},
+    {"CERT-07 SHA-1", STAFF, ROOT, {ALICE, .sha1 = true}, ROOT, ROOT,
+     BAD(CERT_CAUSE_WEAK, "client certificate has a weak signature (SHA1)")},
+    {"weak key of the CA", STAFF, WEAK, {ALICE}, WEAK, ROOT,
+     BAD(CERT_CAUSE_WEAK, "issuing CA certificate (CN=Weak CA) uses a weak key (RSA 1024)")},
     {"weak key of an unknown CA", STAFF, OTHER, {ALICE, .key = ZOO_RSA_1024}, ROOT, ROOT,
      BAD(CERT_CAUSE_WEAK, "client certificate uses a weak key (RSA 1024)")},
     {"EDG-01 no SAN", STAFF, ROOT, {.cn = "alice@example.org"}, ROOT, ROOT, NO_ADDRESS},
@@ -320,7 +333,8 @@ static void check_shape(const char *row, const struct cert_verdict *v)
     size_t want = v->outcome == CERT_ACCEPTABLE ? 1 : 0;
     check(row, v->outcome == CERT_AMBIGUOUS ? v->n_identities >= 2 : v->n_identities == want);
     check(row, (v->outcome == CERT_ACCEPTABLE) == (v->reason[0] == '\0'));
-    check(row, strlen(v->fingerprint) == 64 && v->subject && v->not_after_ms > 0);
+    check(row, strlen(v->fingerprint) == 64 && v->subject &&
+                   (v->not_after_ms > 0 || strstr(row, "no time")));
     for (const char *p = v->reason; *p; p++)
         check(row, *p >= ' ' && *p <= '~');
     check(row, (cert_verify_code(v) == 0) == (v->outcome != CERT_UNACCEPTABLE));
@@ -413,6 +427,28 @@ static void the_verdict_describes_the_certificate(void **state)
     zoo_free(&c);
 }
 
+/* RFC 5280 knows no limit; the search for a path needs one. */
+static void a_chain_has_a_maximum(void **state)
+{
+    (void)state;
+    struct zoo_cert above[11];
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    for (size_t i = 0; i < ARRAY_LEN(above); i++) {
+        char cn[32];
+        snprintf(cn, sizeof(cn), "Level %zu", i);
+        above[i] = zoo_ca(cn, i ? &above[i - 1] : &ca[ROOT]);
+        assert_true(sk_X509_push(chain, above[i].x) > 0);
+        struct zoo_cert c = zoo_make(&(struct zoo_spec){ALICE}, &above[i]);
+        struct cert_verdict v = judge(&c, chain, trusts[STAFF]);
+        assert_string_equal(v.reason, i < 10 ? "" : "client certificate has too many CAs above it");
+        cert_verdict_done(&v);
+        zoo_free(&c);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(above); i++)
+        zoo_free(&above[i]);
+    sk_X509_free(chain);
+}
+
 /* A name is for a log line, a reply and a terminal: it must not be able to command any of them. */
 static void hostile_names_are_defused(void **state)
 {
@@ -449,6 +485,22 @@ static void hostile_names_are_defused(void **state)
         zoo_free(&c);
         zoo_free(&issuer);
     }
+}
+
+static void long_names_are_cut(void **state)
+{
+    (void)state;
+    struct zoo_spec spec = {.cn = "", .long_name = true, .bc = "CA:TRUE", ALICE};
+    struct zoo_cert issuer = zoo_make(&spec, NULL), c = zoo_make(&spec, &issuer);
+    struct cert_verdict v = judge(&c, NULL, trusts[STAFF]);
+    assert_int_equal(strlen(v.subject), 512);
+    assert_string_equal(v.subject + 508, "0...");
+    assert_string_equal(v.reason,
+                        "client certificate was issued by an unknown CA "
+                        "(OU=0123456789012345678901234567890123456789012345678901234567890...)");
+    cert_verdict_done(&v);
+    zoo_free(&c);
+    zoo_free(&issuer);
 }
 
 /* EDG-13, EDG-14: a resumed session has no chain, and is judged as the first one was. */
@@ -904,6 +956,9 @@ static void trust_files_are_checked(void **state)
     X509_CRL *forged = zoo_crl(&ca[ROOT], &(struct zoo_crl_spec){.signer = ca[OTHER].key});
     zoo_write(&dir, "forged.crl", NULL, 0, forged);
     X509_CRL_free(forged);
+    struct zoo_cert odd = zoo_make(&(struct zoo_spec){.cn = "Odd CA", .bad_bc = true}, NULL);
+    zoo_write(&dir, "odd.pem", &odd.x, 1, NULL);
+    zoo_free(&odd);
     zoo_write_text(&dir, "empty.pem", "");
     zoo_write_text(&dir, "text.pem", "this is no certificate\n");
     zoo_write_text(&dir, "damaged.pem",
@@ -928,6 +983,8 @@ static void trust_files_are_checked(void **state)
         {"damaged",               "damaged.pem",        NULL,          "certificate 1 of the file is damaged"},
         {"cut",                   "cut.pem",            NULL,          "certificate 1 of the file is damaged"},
         {"second damaged",        "second-damaged.pem", NULL,          "certificate 2 of the file is damaged"},
+        {"odd",                   "odd.pem",            NULL,
+         "odd.pem: certificate (CN=Odd CA) holds extensions that cannot be read"                             },
         {"directory",             "lists",              NULL,          "lists: Is a directory"               },
         {"pipe",                  "pipe",               NULL,          "pipe: is no regular file"            },
         {"list missing",          "root.pem",           "gone.crl",    "gone.crl: No such file or directory" },
@@ -1135,7 +1192,9 @@ int main(void)
         cmocka_unit_test(a_spoilt_certificate_is_never_acceptable),
         cmocka_unit_test(no_certificate_is_no_verdict),
         cmocka_unit_test(the_verdict_describes_the_certificate),
+        cmocka_unit_test(a_chain_has_a_maximum),
         cmocka_unit_test(hostile_names_are_defused),
+        cmocka_unit_test(long_names_are_cut),
         cmocka_unit_test(resumed_sessions_are_judged_with_known_intermediates),
         cmocka_unit_test(known_intermediates_are_bounded),
         cmocka_unit_test(trust_blocks_are_tried_in_order),

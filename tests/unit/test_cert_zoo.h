@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -31,8 +32,11 @@ struct zoo_spec {
     size_t raw_email_len;
     const char *eku, *ku, *bc; /* likewise; default none */
     const char *nc, *critical; /* nameConstraints; OID of an unknown critical extension */
-    const EVP_MD *md;          /* default SHA-256 (none with Ed25519) */
+    bool sha1;                 /* signed with it, instead of SHA-256 */
     long serial;               /* default 1 */
+    bool bad_time;             /* notAfter is no time */
+    bool bad_bc;               /* basicConstraints cannot be read */
+    bool long_name;            /* twelve organizational units before the common name */
     bool no_key_ids;           /* neither subject nor authority key identifier */
     bool v1;
 };
@@ -67,6 +71,12 @@ static inline void zoo_ext(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
+static inline void zoo_name(X509_NAME *name, const char *field, int type, const char *text)
+{
+    assert_int_equal(
+        X509_NAME_add_entry_by_txt(name, field, type, (const unsigned char *)text, -1, -1, 0), 1);
+}
+
 static inline void zoo_raw_email(X509 *x, const char *octets, size_t len)
 {
     GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
@@ -79,9 +89,10 @@ static inline void zoo_raw_email(X509 *x, const char *octets, size_t len)
     GENERAL_NAMES_free(all);
 }
 
-static inline void zoo_critical(X509 *x, const char *oid)
+/* An extension that holds NULL, which is none of those OpenSSL knows. */
+static inline void zoo_odd_extension(X509 *x, const char *oid)
 {
-    ASN1_OBJECT *o = OBJ_txt2obj(oid, 1);
+    ASN1_OBJECT *o = OBJ_txt2obj(oid, 0);
     ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
     assert_true(o && value &&
                 ASN1_OCTET_STRING_set(value, (const unsigned char *)"\x05\x00", 2) == 1);
@@ -102,7 +113,9 @@ static inline void zoo_extensions(X509 *x, X509 *issuer, const struct zoo_spec *
     if (s->raw_email)
         zoo_raw_email(x, s->raw_email, s->raw_email_len);
     if (s->critical)
-        zoo_critical(x, s->critical);
+        zoo_odd_extension(x, s->critical);
+    if (s->bad_bc)
+        zoo_odd_extension(x, "basicConstraints");
     if (!s->no_key_ids) {
         zoo_ext(x, issuer, NID_subject_key_identifier, "hash");
         zoo_ext(x, issuer, NID_authority_key_identifier, "keyid");
@@ -118,20 +131,26 @@ static inline struct zoo_cert zoo_make(const struct zoo_spec *s, const struct zo
     assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(c.x), s->serial ? s->serial : 1), 1);
     assert_non_null(ASN1_TIME_set(X509_getm_notBefore(c.x), s->from ? s->from : NOW - 30 * DAY));
     assert_non_null(ASN1_TIME_set(X509_getm_notAfter(c.x), s->until ? s->until : NOW + 365 * DAY));
+    if (s->bad_time)
+        assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(c.x), "not a time", -1), 1);
     X509_NAME *name = X509_get_subject_name(c.x);
+    for (int i = 0; s->long_name && i < 12; i++)
+        zoo_name(name, "OU", MBSTRING_UTF8,
+                 "0123456789012345678901234567890123456789012345678901234567890");
     const char *cn = s->cn ? s->cn : "someone";
-    if (cn[0])
-        assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-                                                    (const unsigned char *)cn, -1, -1, 0),
-                         1);
+    if (cn[0]) /* UTF8String as it is, also where it is none */
+        zoo_name(name, "CN", V_ASN1_UTF8STRING, cn);
     assert_int_equal(X509_set_pubkey(c.x, c.key), 1);
     X509 *from = issuer ? issuer->x : c.x;
     EVP_PKEY *key = issuer ? issuer->key : c.key;
     assert_int_equal(X509_set_issuer_name(c.x, X509_get_subject_name(from)), 1);
     if (!s->v1)
         zoo_extensions(c.x, from, s);
-    const EVP_MD *md = s->md ? s->md : EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256();
+    const EVP_MD *md = s->sha1 ? EVP_sha1() : EVP_sha256();
+    if (EVP_PKEY_is_a(key, "ED25519")) /* hashes by itself */
+        md = NULL;
     assert_true(X509_sign(c.x, key, md) > 0);
+    ERR_clear_error(); /* the odd ones make OpenSSL complain */
     return c;
 }
 
