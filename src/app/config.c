@@ -150,6 +150,8 @@ static const struct setting listener_settings[] = {
     {"sender",             setting_word,         FIELD(listener_config, sender),
         WORDS({"own", SENDER_OWN}, {"any", SENDER_ANY})},
     {"peers",              setting_fingerprints, LIST(listener_config, peers)},
+    {"workarounds",        setting_words,        FIELD(listener_config, workarounds),
+        WORDS({"auth-answered-by-command", WORKAROUND_AUTH_ANSWERED_BY_COMMAND})},
     {"message-size",       setting_size,         FIELD(listener_config, message_size_max), .min = 1024},
     {"recipients",         setting_count,        FIELD(listener_config, recipients_max), RANGE(1, 100000)},
     {"errors",             setting_count,        FIELD(listener_config, errors_max), RANGE(0, 100000)},
@@ -229,6 +231,7 @@ static void load_listener(struct loader *l, const struct conf_node *b, size_t i)
     *ls = (struct listener_config){
         .name = name_of(l, b),
         .tls = LISTENER_TLS_STARTTLS,
+        .workarounds = WORKAROUND_AUTH_ANSWERED_BY_COMMAND,
         .message_size_max = 50ull << 20,
         .recipients_max = 1000,
         .errors_max = 20,

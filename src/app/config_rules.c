@@ -172,6 +172,14 @@ static void listener_client_certificates(struct loader *l,
 }
 
 static void
+listener_workarounds(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    if (is_written(b, "workarounds") && ls->workarounds && ls->cert_auth != CERT_AUTH_IMPLICIT)
+        config_warning(l, place_of(b, "workarounds"),
+                       "auth-answered-by-command acts with certificate-auth = implicit only");
+}
+
+static void
 listener_role_rules(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
     const struct conf_node *peers = conf_find(b, "peers");
@@ -205,6 +213,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
     else
         listener_client_certificates(l, b, ls);
     listener_role_rules(l, b, ls);
+    listener_workarounds(l, b, ls);
 }
 
 /* ---- routes ---- */

@@ -274,20 +274,40 @@ static void list_words(const struct word *words, char *out, size_t size)
     }
 }
 
+/* NULL after a report. */
+static const struct word *
+find_word(struct loader *l, const struct conf_node *n, const struct word *words, const char *text)
+{
+    for (const struct word *w = words; w->name; w++)
+        if (strcmp(w->name, text) == 0)
+            return w;
+    char names[128];
+    list_words(words, names, sizeof(names));
+    config_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, names);
+    return NULL;
+}
+
 void setting_word(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
     const char *text = one_value(l, n);
-    if (!text)
-        return;
-    for (const struct word *w = s->words; w->name; w++) {
-        if (strcmp(w->name, text) == 0) {
-            store(block, s->field, &w->value, sizeof(w->value));
-            return;
-        }
+    const struct word *w = text ? find_word(l, n, s->words, text) : NULL;
+    if (w)
+        store(block, s->field, &w->value, sizeof(w->value));
+}
+
+void setting_words(struct loader *l,
+                   const struct conf_node *n,
+                   const struct setting *s,
+                   void *block)
+{
+    unsigned set = 0;
+    for (const struct conf_value *v = n->values; v; v = v->next) {
+        struct conf_node at = *n;
+        at.line = v->line;
+        const struct word *w = find_word(l, &at, s->words, v->text);
+        set |= w ? w->value : 0;
     }
-    char words[128];
-    list_words(s->words, words, sizeof(words));
-    config_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, words);
+    store(block, s->field, &set, sizeof(set));
 }
 
 /* ---- one block ---- */

@@ -96,6 +96,7 @@ static const struct smtp_server_ops engine_ops = {
     .starttls = on_starttls,
     .auth = session_auth,
     .auth_cancelled = session_auth_cancelled,
+    .auth_overtaken = session_auth_overtaken,
     .admit = session_admit,
     .mail = session_mail,
     .rcpt = session_rcpt,

@@ -130,3 +130,19 @@ void session_auth_cancelled(void *ctx)
     struct session *s = ctx;
     (void)auth_failed(s, s->sasl_external ? "EXTERNAL" : NULL, NULL);
 }
+
+/* msmtp without `user` answers the challenge of EXTERNAL with MAIL.  It asked to be nobody else, so where MAIL would do
+ * as much by itself nothing is given away by letting it.  Not after an AUTH that failed (O2-12): then MAIL is shut. */
+bool session_auth_overtaken(void *ctx)
+{
+    struct session *s = ctx;
+    struct policy_input in = session_policy(s);
+    struct smtp_reply ignored;
+    if (!s->sasl_external ||
+        !(s->endpoint->cfg->workarounds & WORKAROUND_AUTH_ANSWERED_BY_COMMAND) ||
+        policy_mail(&in, &ignored) != POLICY_IMPLICIT)
+        return false;
+    s->sasl_external = false;
+    session_log_workaround(s, "auth-answered-by-command");
+    return true;
+}

@@ -60,6 +60,7 @@ enum smtp_auth_step session_auth(void *ctx,
                                  struct buf *challenge,
                                  struct smtp_reply *reply);
 void session_auth_cancelled(void *ctx);
+bool session_auth_overtaken(void *ctx);
 
 /* ---- session_mail.c ---- */
 enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
@@ -80,6 +81,7 @@ void session_log_connect(const struct session *s);
 void session_log_tls(const struct session *s, bool resumed);
 void session_log_login(const struct session *s);
 void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);
+void session_log_workaround(const struct session *s, const char *name);
 void session_log_accepted(const struct session *s, const struct transfer *t);
 void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *reply);
 void session_log_end(const struct session *s, const char *detail);

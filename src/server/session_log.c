@@ -75,6 +75,15 @@ void session_log_login_refused(const struct session *s,
     log_end(&l);
 }
 
+void session_log_workaround(const struct session *s, const char *name)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "workaround");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "name", name);
+    log_end(&l);
+}
+
 void session_log_accepted(const struct session *s, const struct transfer *t)
 {
     struct log_line l;

@@ -12,6 +12,11 @@
 
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
 
+/* What is done for clients that do not keep to the protocol.  Each is harmless where it acts. */
+enum workaround {
+    WORKAROUND_AUTH_ANSWERED_BY_COMMAND = 1 << 0, /* implicit listeners only */
+};
+
 struct listener_config {
     char *name;
     char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
@@ -27,6 +32,7 @@ struct listener_config {
     enum sender_rule sender; /* own | any; default own */
     char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
     size_t n_peers;
+    unsigned workarounds;      /* set of WORKAROUND_*; default: all */
     uint64_t message_size_max; /* default 50 MiB */
     unsigned recipients_max;   /* default 1000 */
     unsigned errors_max;       /* default 20 */

@@ -28,14 +28,26 @@ auth_step(struct smtp_server *s, const char *mechanism, bool has_response, struc
     buf_wipe(&challenge);
 }
 
+/* Some clients take the 334 for the end of the exchange and go on with MAIL.  No base64 has a space in it, so a verb
+ * and a space are never a response. */
+static bool auth_is_overtaken(struct smtp_server *s, struct str line)
+{
+    if (s->state != SS_SASL || !s->ops->auth_overtaken || !server_knows_command(line) ||
+        !s->ops->auth_overtaken(s->ctx))
+        return false;
+    server_set_state(s, SS_READY);
+    server_line(s, line);
+    return true;
+}
+
 /* Undoes base64 and goes on; what is no base64 ends the exchange (AUTH-10). */
 static void auth_decode(struct smtp_server *s, const char *mechanism, struct str text)
 {
     struct buf octets = BUF_INIT(SMTP_AUTH_LINE_MAX);
-    if (b64_decode(text, &octets) < 0)
-        auth_fail(s, 501, "5.5.2", "That is no base64");
-    else
+    if (b64_decode(text, &octets) == 0)
         auth_step(s, mechanism, true, buf_str(&octets));
+    else if (!auth_is_overtaken(s, text))
+        auth_fail(s, 501, "5.5.2", "That is no base64");
     buf_wipe(&octets);
 }
 

@@ -195,6 +195,12 @@ static const struct command *command_find(struct str word)
     return NULL;
 }
 
+bool server_knows_command(struct str line)
+{
+    ssize_t space = str_find(line, ' ');
+    return space > 0 && command_find(str_upto(line, (size_t)space));
+}
+
 static void serve_command(struct smtp_server *s, const struct command *c, struct str args)
 {
     struct smtp_reply r = {0};
@@ -219,7 +225,7 @@ static void serve_command(struct smtp_server *s, const struct command *c, struct
     c->serve(s, args);
 }
 
-static void serve_line(struct smtp_server *s, struct str line)
+void server_line(struct smtp_server *s, struct str line)
 {
     ssize_t space = str_find(line, ' ');
     struct str word = str_upto(line, space < 0 ? line.len : (size_t)space);
@@ -312,7 +318,7 @@ static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
     } else if (s->state == SS_SASL) {
         cmd_auth_response(s, (struct str){data, n - 2}, false);
     } else {
-        serve_line(s, (struct str){data, n - 2});
+        server_line(s, (struct str){data, n - 2});
     }
     return n;
 }

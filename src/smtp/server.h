@@ -85,6 +85,9 @@ struct smtp_server_ops {
                                 struct smtp_reply *reply);
     /* The exchange ended without an outcome: "*", a response that is no base64 or is too long. */
     void (*auth_cancelled)(void *ctx);
+    /* What came in place of a response reads as a command and is no base64.  True: the exchange is as if it had never
+     * begun, and the command is served; false: it failed, auth_cancelled follows.  May be NULL: always false. */
+    bool (*auth_overtaken)(void *ctx);
 
     /* Is this verb open to the session as it is now?  Asked of every verb but EHLO, STARTTLS, NOOP and QUIT (STLS-10),
      * before its arguments are looked at.  Never SMTP_LATER. */

@@ -81,6 +81,8 @@ void server_set_state(struct smtp_server *s, enum server_state next);
 void server_reply(struct smtp_server *s, const struct smtp_reply *r);
 void server_say(struct smtp_server *s, int code, const char *enhanced, const char *fmt, ...) PRINTF(4, 5);
 void server_end(struct smtp_server *s); /* after the reply was written */
+void server_line(struct smtp_server *s, struct str line); /* a command line, its CR LF taken off */
+bool server_knows_command(struct str line);               /* it begins with a verb and a space */
 /* Acts on a decision that is not SMTP_LATER: true to go on; else the refusal was written. */
 bool server_go_on(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *r);
 void transaction_drop(struct smtp_server *s); /* abandons when the owner holds something */

@@ -501,6 +501,12 @@ static bool plan_busy(struct plan *p, const char *word)
     return p->setup.busy;
 }
 
+static bool plan_strict(struct plan *p, const char *word)
+{
+    p->setup.workarounds = 0;
+    return word[0] == '\0';
+}
+
 /* "size=1000" */
 static bool plan_limit(struct plan *p, const char *word)
 {
@@ -563,6 +569,7 @@ static const struct {
     {"sender",    plan_sender   },
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },
+    {"strict",    plan_strict   },
     {"limit",     plan_limit    },
     {"extension", plan_extension},
 };

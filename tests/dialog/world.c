@@ -645,6 +645,7 @@ struct world_setup world_default_setup(void)
         .recipients_max = 1000,
         .errors_max = 20,
         .hops_max = 100,
+        .workarounds = WORKAROUND_AUTH_ANSWERED_BY_COMMAND,
         .extensions = SMTP_EXT_PIPELINING | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 |
                       SMTP_EXT_CHUNKING | SMTP_EXT_DSN | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED,
     };
@@ -670,6 +671,7 @@ static void configure(const struct world_setup *setup)
         .require_tls = !setup->allow_clear && setup->tls != LISTENER_TLS_NONE,
         .cert_auth = setup->cert_auth,
         .sender = setup->sender,
+        .workarounds = setup->workarounds,
         .connections_max = setup->busy ? 0 : 10,
         .timeout_ms = 300000,
     };

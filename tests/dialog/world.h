@@ -26,6 +26,7 @@ struct world_setup {
     unsigned recipients_max, errors_max, hops_max;
     unsigned extensions;
     bool busy; /* connections-max is reached */
+    unsigned workarounds;
 };
 
 struct world_setup world_default_setup(void);

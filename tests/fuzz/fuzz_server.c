@@ -96,6 +96,11 @@ static void on_auth_cancelled(void *ctx)
     (void)ctx;
 }
 
+static bool on_auth_overtaken(void *ctx)
+{
+    return roll(ctx, 2);
+}
+
 static enum smtp_decision on_admit(void *ctx, const char *verb, struct smtp_reply *reply)
 {
     struct owner *o = ctx;
@@ -188,6 +193,7 @@ static const struct smtp_server_ops ops = {
     .starttls = on_starttls,
     .auth = on_auth,
     .auth_cancelled = on_auth_cancelled,
+    .auth_overtaken = on_auth_overtaken,
     .admit = on_admit,
     .mail = on_mail,
     .rcpt = on_rcpt,

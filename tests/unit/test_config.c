@@ -95,7 +95,7 @@ static const char whole[] =
     "    certificate-auth   = explicit\n"
     "    trust              = {staff, devices}\n"
     "    sender = any  message-size = 10M  recipients = 200  errors = 0\n"
-    "    connections = 7  timeout = 1m\n"
+    "    connections = 7  timeout = 1m  workarounds = {}\n"
     "}\n"
     "listener mx { address = \"*:25\" role = relay " TLS
     " peers = {\"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:"
@@ -164,6 +164,7 @@ static void listeners_are_read(void **state)
     assert_int_equal(a->recipients_max, 200);
     assert_int_equal(a->errors_max, 0);
     assert_int_equal(a->connections_max, 7);
+    assert_int_equal(a->workarounds, 0);
     assert_int_equal(a->timeout_ms, 60000);
     assert_int_equal(a->line, 8);
     assert_int_equal(b->role, ROLE_RELAY);
@@ -231,6 +232,7 @@ static void what_is_not_written_has_its_default(void **state)
     assert_int_equal(ls->recipients_max, 1000);
     assert_int_equal(ls->errors_max, 20);
     assert_int_equal(ls->connections_max, 10000);
+    assert_int_equal(ls->workarounds, WORKAROUND_AUTH_ANSWERED_BY_COMMAND);
     assert_int_equal(ls->timeout_ms, 300000);
     assert_string_equal(c->spool.database, "/var/lib/postern/spool.db");
     assert_true(c->message.add_date && c->message.add_message_id && c->message.remove_bcc);
@@ -322,6 +324,8 @@ static const struct mistake_row {
     {"peers without certificates", "listener s { role = relay client-certificate = off peers = {} }\n", "1: peers are known by their certificates"},
     {"peers are no login", "listener s { role = relay certificate-auth = explicit peers = {\"" "0011223344556677889900112233445566778899001122334455667788990011" "\"} }\n", "1: peers relay without logging in; who logs in needs trust"},
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
+    {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
+    {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},
     {"few recipients", "listener s { recipients = 10 }\n", "1: warning: RFC 5321 4.5.3.1.8"},
 
     {"route nowhere", "route a.test { }\n", "1: route \"a.test\" leads nowhere"},
