@@ -1,0 +1,1 @@
+"""What the system tests are made of: certificates, the server as a process, raw clients, next hops."""
