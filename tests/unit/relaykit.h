@@ -7,7 +7,7 @@
  *   D: text   so many octets must come: exactly these, "\n" standing for CR LF
  *   N: 1000   so many octets come, and are kept in peer.text
  *   .:        the text up to the lone dot comes, and is kept in peer.text
- *   W:        waits until the test says go
+ *   W:        waits for the client to go; the last line
  *   X:        closes
  * The n-th connection follows the n-th script; a connection may be ended by the client anywhere after the last C.
  */
@@ -38,12 +38,12 @@ struct peer {
     const char *scripts[PEER_SCRIPTS_MAX];
     size_t n_scripts, n_conns;
     struct peer_conn *conns;
-    struct loop_task stop_task, go_task;
-    bool go;
+    struct loop_task stop_task;
 
     pthread_mutex_t lock; /* what the test looks at while the peer runs */
     struct buf text;
-    size_t n_done; /* scripts that came to their end */
+    size_t n_lines; /* heard */
+    size_t n_done;  /* scripts that came to their end */
     char trouble[1024];
 };
 
@@ -150,6 +150,9 @@ static inline bool peer_hears_line(struct peer_conn *c, struct str want)
         return false;
     }
     buf_consume(&c->in, (size_t)lf + 1);
+    (void)pthread_mutex_lock(&c->peer->lock);
+    c->peer->n_lines++;
+    (void)pthread_mutex_unlock(&c->peer->lock);
     return true;
 }
 
@@ -208,7 +211,7 @@ static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
         c->tls_begun = true;
         return stream_is_secure(c->stream);
     case 'W':
-        return c->peer->go;
+        return false;
     case 'X':
         peer_close(c, false);
         return true;
@@ -255,18 +258,15 @@ static inline void peer_on_stop(struct loop_task *t)
     loop_stop(container_of(t, struct peer, stop_task)->loop);
 }
 
-static inline void peer_on_go(struct loop_task *t)
+/* Waits until `*what`, which the lock guards, has come so far. */
+static inline void peer_wait(struct peer *p, const size_t *what, size_t n)
 {
-    struct peer *p = container_of(t, struct peer, go_task);
-    p->go = true;
-    for (struct peer_conn *c = p->conns; c; c = c->next)
-        peer_step(c);
-}
-
-static inline void peer_go(struct peer *p)
-{
-    p->go_task.run = peer_on_go;
-    loop_post(p->loop, &p->go_task);
+    for (size_t have = 0; have < n;) {
+        turns(1);
+        (void)pthread_mutex_lock(&p->lock);
+        have = *what;
+        (void)pthread_mutex_unlock(&p->lock);
+    }
 }
 
 static inline void peer_start_at(struct peer *p, const char *address, const char *const *scripts)

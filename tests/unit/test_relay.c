@@ -348,12 +348,7 @@ static void an_idle_connection_says_goodbye(void **state)
     house_start(&h);
     house_send(&h, "ann@example.org", "bob@example.net", "A: b\r\n\r\nc\r\n");
     LOG_WAIT(" delivered ");
-    for (size_t done = 0; done == 0;) {
-        turns(1);
-        (void)pthread_mutex_lock(&p.lock);
-        done = p.n_done;
-        (void)pthread_mutex_unlock(&p.lock);
-    }
+    peer_wait(&p, &p.n_done, 1);
     house_send(&h, "ann@example.org", "bob@example.net", "A: b\r\n\r\nc\r\n");
     LOG_WAIT(" delivered ", "text=second");
     house_close(&h, 0);
@@ -373,18 +368,11 @@ static void stopping_loses_nothing(void **state)
     house_start(&h);
     house_send(&h, "ann@example.org", "bob@example.net", "A: b\r\n\r\nc\r\n");
     house_send(&h, "ann@example.org", "eve@example.net", "A: b\r\n\r\nc\r\n");
-    for (size_t done = 0; done == 0;) { /* "W:" is the last line: the first message is in flight */
-        turns(1);
-        (void)pthread_mutex_lock(&p.lock);
-        done = p.n_conns;
-        (void)pthread_mutex_unlock(&p.lock);
-    }
+    peer_wait(&p, &p.n_lines, 2); /* the first message is in flight */
     relay_stop(h.relay, 50);
     h.relay = NULL;
     assert_int_equal(house_stats(&h).recipients, 2);
     house_close(&h, 2);
-    p.n_done = 1; /* how far it came is chance */
-    p.trouble[0] = '\0';
     peer_stop(&p);
 }
 
