@@ -13,10 +13,12 @@
 
 #define DEFAULT_CONFIG "/etc/postern/postern.conf"
 #define GRACE_MS 30000
+#define REFRESH_MS 2000 /* how soon a table that has changed counts */
 
 struct server {
     struct config *config;
-    struct loop *loop; /* of the main thread: signals only */
+    struct loop *loop; /* of the main thread: signals and the reload timer */
+    struct loop_timer *reload;
     struct spool *spool;
     struct relay *relay;
     struct service *service;
@@ -103,6 +105,15 @@ static void on_signal(void *arg, int signo)
     }
 }
 
+static void on_reload_timer(void *arg)
+{
+    struct server *s = arg;
+    unsigned fresh = service_refresh(s->service);
+    if (fresh)
+        log_message(LOG_LEVEL_NOTICE, "reloaded", "%u tables have changed", fresh);
+    loop_timer_set(s->reload, REFRESH_MS);
+}
+
 static struct service_config service_settings(const struct config *c)
 {
     return (struct service_config){
@@ -175,7 +186,10 @@ static int serve(struct server *s)
     if (status != EX_OK)
         return status;
     log_listeners(s->config);
+    s->reload = loop_timer_new(s->loop, on_reload_timer, s);
+    loop_timer_set(s->reload, REFRESH_MS);
     loop_run(s->loop);
+    loop_timer_free(s->reload);
     return EX_OK;
 }
 

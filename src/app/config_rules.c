@@ -200,6 +200,20 @@ listener_role_rules(struct loader *l, const struct conf_node *b, const struct li
                        "RFC 5321 4.5.3.1.8 asks for at least 100 recipients a message");
 }
 
+/* A table that nothing reads, or a rule without its table. */
+static void listener_table(struct loader *l,
+                           const struct conf_node *b,
+                           const char *setting,
+                           const char *rule,
+                           bool wanted)
+{
+    if (wanted && !is_written(b, setting))
+        config_mistake(l, place_of(b, rule), "%s = table needs the table; write %s = \"FILE\"", rule,
+                       setting);
+    else if (!wanted && is_written(b, setting))
+        config_warning(l, place_of(b, setting), "unused: only %s = table looks at it", rule);
+}
+
 void rules_listener(struct loader *l, const struct conf_node *b, struct listener_config *ls)
 {
     const struct conf_node *address = conf_find(b, "address");
@@ -212,6 +226,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
         listener_without_tls(l, b, ls);
     else
         listener_client_certificates(l, b, ls);
+    listener_table(l, b, "may-act-as", "authzid", ls->authz == AUTHZ_TABLE);
     listener_role_rules(l, b, ls);
     listener_workarounds(l, b, ls);
 }

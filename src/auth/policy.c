@@ -1,7 +1,5 @@
 #include "auth/policy.h"
 
-#include "auth/sender.h"
-
 #include <errno.h>
 #include <stdio.h>
 
@@ -184,42 +182,46 @@ bool policy_offers_external(const struct policy_input *in)
            (outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS);
 }
 
-/* [rfc4422 A.1] UTF-8 without NUL; control characters never name anybody (EXT-04, EXT-05, AUTH-26).
- */
-static bool authzid_is_sound(struct str authzid)
+static const struct authz no_tables = {.rule = AUTHZ_MATCH};
+
+/* The one place that words why credentials do not make the client who it wants to be. */
+static struct smtp_reply
+not_chosen(int error, struct str authzid, const char *credentials, const char *reason)
 {
-    return authzid.len <= CERT_IDENTITY_MAX && str_is_utf8(authzid) && !str_has_control(authzid);
+    if (error == -ENOTUNIQ) /* EDG-02 */
+        return smtp_reply(535, "5.7.8", "Authentication failed (%s)", reason);
+    if (error == -EACCES || error == -EINVAL || error == -EMSGSIZE)
+        return smtp_reply(535, "5.7.8",
+                          authzid.len ? "The %s does not allow to act as that identity"
+                                      : "The %s names nobody here",
+                          credentials);
+    return smtp_reply(454, "4.7.0",
+                      "Local trouble, try again later"); /* a table cannot be read: AUTH-17 */
+}
+
+static struct smtp_reply not_offered(const struct policy_input *in)
+{
+    if (in->cert_auth != CERT_AUTH_OFF && is_our_trouble(in))
+        return later(in);
+    if (in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE)
+        return smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in));
+    return smtp_reply(504, "5.5.4", "EXTERNAL is not available");
 }
 
 bool policy_external(const struct policy_input *in,
                      struct str authzid,
-                     const char **ret_identity,
+                     struct buf *identity,
                      struct smtp_reply *ret)
 {
     const struct cert_verdict *v = in->verdict;
     if (!policy_offers_external(in)) {
-        if (in->cert_auth != CERT_AUTH_OFF && is_our_trouble(in)) {
-            *ret = later(in);
-            return false;
-        }
-        bool say_why = in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE;
-        *ret = say_why ? smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in))
-                       : smtp_reply(504, "5.5.4", "EXTERNAL is not available");
+        *ret = not_offered(in);
         return false;
     }
-    if (authzid.len == 0 && outcome_now(in) == CERT_ACCEPTABLE) { /* EXT-02 */
-        *ret_identity = v->identities[0];
-        return true;
-    }
-    for (size_t i = 0; authzid.len && authzid_is_sound(authzid) && i < v->n_identities; i++) {
-        if (mailbox_eq(authzid, str_of(v->identities[i]))) { /* EXT-03 */
-            *ret_identity = v->identities[i];
-            return true;
-        }
-    }
-    *ret =
-        authzid.len
-            ? smtp_reply(535, "5.7.8", "The certificate does not allow to act as that identity")
-            : smtp_reply(535, "5.7.8", "Authentication failed (%s)", reason_now(in)); /* EDG-02 */
-    return false;
+    /* EXT-02, EXT-03; an ambiguous certificate has two identities or more, so the empty authzid fails (EDG-02). */
+    int r = authz_choose(in->authz ? in->authz : &no_tables, v->identities, v->n_identities,
+                         authzid, identity);
+    if (r < 0)
+        *ret = not_chosen(r, authzid, "certificate", reason_now(in));
+    return r == 0;
 }

@@ -12,6 +12,7 @@
 #ifndef POSTERN_POLICY_H
 #define POSTERN_POLICY_H
 
+#include "auth/authz.h"
 #include "cert/verdict.h"
 #include "smtp/reply.h"
 
@@ -40,12 +41,13 @@ struct policy_input {
     bool listed_peer; /* relay listener: this certificate is listed by fingerprint */
     enum auth_history history;
     const struct cert_verdict *verdict;
+    const struct authz *authz; /* NULL: an authzid must match, and there are no aliases */
     int64_t now_ms; /* wall clock: an identity does not outlive its certificate (EDG-18) */
 };
 
 enum policy_access {
     POLICY_OPEN,     /* go on, as whoever the session is authenticated as, or as relay peer */
-    POLICY_IMPLICIT, /* go on, and the session is now authenticated as verdict->identities[0] */
+    POLICY_IMPLICIT, /* go on as if "AUTH EXTERNAL =" had come: policy_external() has the identity */
     POLICY_REFUSED,  /* reply says why */
     POLICY_CLOSE,    /* reply is a 421: answer and end the session */
 };
@@ -63,8 +65,8 @@ enum policy_access policy_other(const struct policy_input *in, struct smtp_reply
  * authenticated and, unless Option 3 rules (CERT_AUTH_EXPLICIT), the listed peers (O3-06). */
 enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply *ret);
 
-/* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true *ret_identity is borrowed
- * from the verdict; else reply says why (504 where it was not offered, 535 otherwise). */
-bool policy_external(const struct policy_input *in, struct str authzid, const char **ret_identity, struct smtp_reply *ret);
+/* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true `identity` holds who the client is now; else
+ * reply says why (504 where it was not offered, 454 when we could not tell, 535 otherwise). */
+bool policy_external(const struct policy_input *in, struct str authzid, struct buf *identity, struct smtp_reply *ret);
 
 #endif

@@ -13,7 +13,4 @@ MUST_USE int sender_rule_parse(const char *word, enum sender_rule *ret); /* "own
 /* The null reverse-path is everybody's (SUB-06).  Local part octet for octet, domain without case (CERT-16). */
 bool sender_is_allowed(enum sender_rule rule, struct str identity, struct str reverse_path);
 
-/* The two name the same mailbox. */
-bool mailbox_eq(struct str a, struct str b);
-
 #endif

@@ -1,6 +1,7 @@
 #include "server/endpoint.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -170,6 +171,72 @@ static void rules_compile(struct endpoint *e)
     }
 }
 
+/* ---- tables ---- */
+
+static int table_lookup(void *arg, struct str key, struct buf *value)
+{
+    return table_get(arg, key, value);
+}
+
+static struct lookup lookup_of(struct table *t)
+{
+    return t ? (struct lookup){table_lookup, t} : (struct lookup){0};
+}
+
+struct table_place {
+    const char *path; /* NULL: not set */
+    struct table **table;
+};
+
+#define TABLES_MAX 2
+
+static void table_places(struct endpoint *e, struct table_place places[TABLES_MAX])
+{
+    places[0] = (struct table_place){e->cfg->aliases, &e->aliases};
+    places[1] = (struct table_place){e->cfg->may_act_as, &e->may_act_as};
+}
+
+static int tables_open(struct endpoint *e, char *why)
+{
+    struct table_place places[TABLES_MAX];
+    table_places(e, places);
+    for (size_t i = 0; i < TABLES_MAX; i++) {
+        int r = places[i].path ? table_open(places[i].path, false, places[i].table, why) : 0;
+        if (r < 0)
+            return r;
+    }
+    e->authz = (struct authz){.rule = e->cfg->authz,
+                              .aliases = lookup_of(e->aliases),
+                              .may_act_as = lookup_of(e->may_act_as)};
+    return 0;
+}
+
+unsigned endpoint_refresh(struct endpoint *e)
+{
+    struct table_place places[TABLES_MAX];
+    unsigned fresh = 0;
+    table_places(e, places);
+    for (size_t i = 0; i < TABLES_MAX; i++) {
+        char why[TABLE_WHY_MAX];
+        int r = *places[i].table ? table_refresh(*places[i].table, why) : 0;
+        if (r < 0)
+            log_message(LOG_LEVEL_ERROR, "reload", "listener %s keeps what it had: %s",
+                        e->cfg->name, why);
+        fresh += r > 0;
+    }
+    return fresh;
+}
+
+static void tables_close(struct endpoint *e)
+{
+    struct table_place places[TABLES_MAX];
+    if (!e->cfg)
+        return;
+    table_places(e, places);
+    for (size_t i = 0; i < TABLES_MAX; i++)
+        table_close(*places[i].table);
+}
+
 int endpoint_init(struct endpoint *e,
                   const struct listener_config *cfg,
                   const struct service_config *service,
@@ -185,7 +252,9 @@ int endpoint_init(struct endpoint *e,
     };
     (void)pthread_mutex_init(&e->lock, NULL);
     rules_compile(e);
-    int r = endpoint_reload(e, why);
+    int r = tables_open(e, why);
+    if (r == 0)
+        r = endpoint_reload(e, why);
     if (r < 0)
         endpoint_done(e);
     return r;
@@ -194,6 +263,7 @@ int endpoint_init(struct endpoint *e,
 void endpoint_done(struct endpoint *e)
 {
     credentials_unref(e->current);
+    tables_close(e);
     free(e->rules);
     (void)pthread_mutex_destroy(&e->lock);
     *e = (struct endpoint){0};

@@ -6,6 +6,7 @@
 #ifndef POSTERN_ENDPOINT_H
 #define POSTERN_ENDPOINT_H
 
+#include "base/table.h"
 #include "server/service.h"
 #include "smtp/server.h"
 
@@ -26,6 +27,8 @@ struct endpoint {
     struct smtp_server_config smtp;
     struct cert_rule *rules;
     size_t n_rules;
+    struct table *aliases, *may_act_as; /* NULL: not set */
+    struct authz authz;                 /* reads them */
     pthread_mutex_t lock;
     struct credentials *current; /* under lock */
     atomic_uint connections;
@@ -37,6 +40,10 @@ MUST_USE int endpoint_init(struct endpoint *e,
                            char *why);
 void endpoint_done(struct endpoint *e);
 MUST_USE int endpoint_reload(struct endpoint *e, char *why);
+
+/* Picks up tables that have changed; the main thread only.  What cannot be read is logged, once for each change, and
+ * the old entries stay.  Returns how many are new. */
+unsigned endpoint_refresh(struct endpoint *e);
 
 struct credentials *endpoint_credentials(struct endpoint *e); /* a new reference */
 void credentials_unref(struct credentials *c);                /* NULL is fine */

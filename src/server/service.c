@@ -106,6 +106,14 @@ int service_reload(struct service *sv, char *why)
     return worst;
 }
 
+unsigned service_refresh(struct service *sv)
+{
+    unsigned fresh = 0;
+    for (size_t i = 0; i < sv->n_endpoints; i++)
+        fresh += endpoint_refresh(&sv->endpoints[i]);
+    return fresh;
+}
+
 static bool service_is_empty(const struct service *sv)
 {
     for (unsigned i = 0; i < sv->n_workers; i++)

@@ -37,6 +37,10 @@ MUST_USE int service_start(struct service *sv, struct spool *sp, struct relay *r
  * with; a file that is broken keeps the old ones of its listener, and `why` names it. Any thread. */
 MUST_USE int service_reload(struct service *sv, char *why);
 
+/* Picks up every table that has changed; blocks on files, so the main thread calls it, from time to time.  Returns how
+ * many are new; what cannot be read is logged. */
+unsigned service_refresh(struct service *sv);
+
 /* Accepts no more, tells idle clients 421 4.3.2, lets what is in flight finish for at most grace_ms, then ends every
  * session and its threads.  Before relay_stop() and spool_close(). NULL is fine. */
 void service_stop(struct service *sv, int64_t grace_ms);

@@ -16,6 +16,7 @@ struct policy_input session_policy(const struct session *s)
         .listed_peer = s->listed_peer,
         .history = s->history,
         .verdict = &s->verdict,
+        .authz = &s->endpoint->authz,
         .now_ms = clock_wall_ms(),
     };
 }
@@ -35,6 +36,16 @@ void session_judge(struct session *s, const struct tls_facts *facts)
     credentials_judge(s->credentials, facts->leaf, facts->chain, &s->verdict);
     s->listed_peer = endpoint_lists_peer(s->endpoint, s->verdict.fingerprint);
     session_log_tls(s, facts->resumed);
+}
+
+bool session_login_implicit(struct session *s, struct smtp_reply *reply)
+{
+    struct policy_input in = session_policy(s);
+    CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
+    if (!policy_external(&in, STR(""), &identity, reply))
+        return false;
+    session_login(s, identity.data, AUTH_IMPLICIT);
+    return true;
 }
 
 void session_login(struct session *s, const char *identity, enum auth_history how)
@@ -107,7 +118,7 @@ enum smtp_auth_step session_auth(void *ctx,
 {
     struct session *s = ctx;
     struct policy_input in = session_policy(s);
-    const char *identity;
+    CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
     (void)challenge; /* the challenge of EXTERNAL is empty (EXT-01) */
     if (mechanism && strcmp(mechanism, "EXTERNAL") != 0) {
         *reply = smtp_reply(504, "5.5.4", "Mechanism %s is not available", mechanism); /* AUTH-03 */
@@ -120,7 +131,7 @@ enum smtp_auth_step session_auth(void *ctx,
     if (!policy_external(&in, response, &identity, reply))
         return auth_failed(s, "EXTERNAL", reply);
     s->sasl_external = false;
-    session_login(s, identity, AUTH_EXPLICIT);
+    session_login(s, identity.data, AUTH_EXPLICIT);
     *reply = smtp_reply(235, "2.7.0", "Authenticated as %s", s->identity); /* AUTH-15 */
     return SMTP_AUTH_DONE;
 }

@@ -50,6 +50,8 @@ void session_pump(struct session *s); /* sends, starts TLS, closes: after every 
 /* ---- session_auth.c ---- */
 struct policy_input session_policy(const struct session *s);
 bool session_is_authenticated(const struct session *s);
+/* MAIL stands for "AUTH EXTERNAL =" (O2-02); false with the refusal in *reply. */
+bool session_login_implicit(struct session *s, struct smtp_reply *reply);
 void session_judge(struct session *s, const struct tls_facts *facts);
 void session_offer(void *ctx, struct smtp_offer *ret);
 enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply *reply);

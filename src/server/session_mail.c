@@ -30,7 +30,8 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
     case POLICY_CLOSE:
         return SMTP_CLOSE;
     case POLICY_IMPLICIT: /* O2-02: as if "AUTH EXTERNAL =" had come just before */
-        session_login(s, s->verdict.identities[0], AUTH_IMPLICIT);
+        if (!session_login_implicit(s, reply))
+            return SMTP_NO;
         break;
     case POLICY_OPEN:
         break;

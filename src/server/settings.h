@@ -5,6 +5,7 @@
 #ifndef POSTERN_SETTINGS_H
 #define POSTERN_SETTINGS_H
 
+#include "auth/authz.h"
 #include "auth/policy.h"
 #include "auth/sender.h"
 #include "cert/judge.h"
@@ -29,6 +30,9 @@ struct listener_config {
     enum cert_auth cert_auth;                /* off | explicit | implicit; default implicit; off on a relay listener */
     char **trust; /* names of trust blocks */
     size_t n_trust;
+    enum authz_rule authz;   /* match | ignore | table; default match */
+    char *may_act_as;        /* table for AUTHZ_TABLE */
+    char *aliases;           /* table, NULL: none */
     enum sender_rule sender; /* own | any; default own */
     char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
     size_t n_peers;

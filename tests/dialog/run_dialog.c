@@ -484,6 +484,25 @@ static bool plan_role(struct plan *p, const char *word)
     return true;
 }
 
+static bool plan_authzid(struct plan *p, const char *word)
+{
+    static const char *const names[] = {
+        [AUTHZ_MATCH] = "match", [AUTHZ_IGNORE] = "ignore", [AUTHZ_TABLE] = "table"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(word, names[i]) != 0)
+            continue;
+        p->setup.authz = (enum authz_rule)i;
+        return true;
+    }
+    return false;
+}
+
+static bool plan_aliases(struct plan *p, const char *word)
+{
+    p->setup.aliases = word[0] == '\0';
+    return p->setup.aliases;
+}
+
 static bool plan_sender(struct plan *p, const char *word)
 {
     return sender_rule_parse(word, &p->setup.sender) == 0;
@@ -566,6 +585,8 @@ static const struct {
     {"policy",    plan_policy   },
     {"listen",    plan_listen   },
     {"role",      plan_role     },
+    {"authzid",   plan_authzid  },
+    {"aliases",   plan_aliases  },
     {"sender",    plan_sender   },
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },

@@ -660,6 +660,34 @@ static char *writable(const char *s)
     return out;
 }
 
+/* ---- tables, as README.md shows them ---- */
+
+struct entry {
+    const char *key, *value;
+};
+
+static struct entry aliases[] = {
+    {"alice",  "alice@example.org"},
+    {"bobby",  "bob@example.org"  },
+    {NULL,     NULL               },
+};
+
+static struct entry may_act_as[] = {
+    {"alice@example.org", "team@example.org *@lists.example.org"},
+    {NULL,                NULL                                  },
+};
+
+static int entry_get(void *arg, struct str key, struct buf *value)
+{
+    for (const struct entry *e = arg; e->key; e++) {
+        if (!str_eq(key, str_of(e->key)))
+            continue;
+        buf_clear(value);
+        return buf_puts(value, e->value);
+    }
+    return -ENOENT;
+}
+
 static void configure(const struct world_setup *setup)
 {
     w.setup = setup;
@@ -692,7 +720,10 @@ static void configure(const struct world_setup *setup)
                  .size_max = setup->size_max,
                  .recipients_max = setup->recipients_max,
                  .errors_max = setup->errors_max},
+        .authz = {.rule = setup->authz, .may_act_as = {entry_get, may_act_as}},
     };
+    if (setup->aliases)
+        w.endpoint.authz.aliases = (struct lookup){entry_get, aliases};
     atomic_store(&w.endpoint.connections, 1);
 }
 

@@ -19,6 +19,8 @@ struct world_setup {
     enum policy_role role;
     enum cert_auth cert_auth;
     enum listener_tls tls;
+    enum authz_rule authz;
+    bool aliases; /* the table of README.md holds */
     enum sender_rule sender;
     bool allow_clear; /* not require-tls (STLS-10) */
     bool listed_peer; /* the certificate shown is among the peers */
