@@ -127,6 +127,9 @@ void log_number(struct log_line *l, const char *key, int64_t value)
 }
 
 static void log_vformat(struct log_line *l, const char *key, const char *fmt, va_list ap)
+    PRINTF(3, 0);
+
+static void log_vformat(struct log_line *l, const char *key, const char *fmt, va_list ap)
 {
     char value[1024];
     int n = vsnprintf(value, sizeof(value), fmt, ap);

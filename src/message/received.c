@@ -16,10 +16,10 @@ void date_format(int64_t wall_ms, char out[40])
         when = 0;
         (void)gmtime_r(&when, &tm);
     }
-    long minutes = tm.tm_gmtoff / 60, size = minutes < 0 ? -minutes : minutes;
-    (void)snprintf(out, 40, "%s, %02d %s %04d %02d:%02d:%02d %c%02ld%02ld", days[tm.tm_wday],
+    unsigned zone = (unsigned)(labs(tm.tm_gmtoff) / 60 % 6000); /* minutes; two digits of hours */
+    (void)snprintf(out, 40, "%s, %02d %s %04d %02d:%02d:%02d %c%02u%02u", days[tm.tm_wday],
                    tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                   tm.tm_sec, minutes < 0 ? '-' : '+', size / 60, size % 60);
+                   tm.tm_sec, tm.tm_gmtoff < 0 ? '-' : '+', zone / 60, zone % 60);
 }
 
 const char *received_protocol(bool esmtp, bool tls, bool authenticated, bool utf8)
