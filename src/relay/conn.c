@@ -214,6 +214,8 @@ static bool begin(struct conn *c, struct delivery *d)
 {
     struct smtp_outcome why;
     d->begun_ms = clock_monotonic_ms();
+    c->stage_since_ms =
+        d->begun_ms; /* a busy connection may look the same at the end of each turn */
     c->d = d;
     c->take_back = false;
     int r = smtp_client_send(c->client, &d->msg, &why);

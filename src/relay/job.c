@@ -246,11 +246,8 @@ void delivery_outcome(struct delivery *d,
 
 void delivery_defer(struct delivery *d, const char *enhanced, const char *text, int64_t retry_ms)
 {
-    const struct smtp_outcome o = {.code = 451,
-                                   .enhanced = enhanced,
-                                   .text = text,
-                                   .stage = SMTP_STAGE_IDLE,
-                                   .ours = true};
+    const struct smtp_outcome o = {
+        .code = 451, .enhanced = enhanced, .text = text, .stage = SMTP_STAGE_IDLE, .ours = true};
     const char *reply = reply_line(d->job, &o);
     for (size_t i = 0; i < d->msg.n_recipients; i++) {
         size_t t = d->targets[i];

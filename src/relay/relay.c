@@ -7,7 +7,7 @@
 #include <sys/random.h>
 
 #define DELIVERIES_MAX 256
-#define LOOK_MS 10000 /* how often connections and queues are looked at without a cause */
+#define LOOK_MS 10000 /* how often connections and queues are looked at without a cause, at least */
 
 #define SECOND_MS ((int64_t)1000)
 #define MINUTE_MS (60 * SECOND_MS)
@@ -84,7 +84,7 @@ static void look_around(void *arg)
         }
         hop_spread(&r->hops[i]);
     }
-    loop_timer_set(r->look, LOOK_MS);
+    loop_timer_set(r->look, MIN(r->timeouts.command_ms, LOOK_MS));
 }
 
 /* ---- the end ---- */

@@ -352,7 +352,7 @@ const char *smtp_sequence_name(enum smtp_client_sequence s)
 {
     static const char *const names[] = {
         [SMTP_SEQUENCE_NONE] = "none",
-        [SMTP_SEQUENCE_EXTERNAL] = "external",
+        [SMTP_SEQUENCE_EXTERNAL] = "explicit",
         [SMTP_SEQUENCE_IMPLICIT] = "implicit",
     };
     return names[s];

@@ -8,6 +8,7 @@
  *   N: 1000   so many octets come, and are kept in peer.text
  *   .:        the text up to the lone dot comes, and is kept in peer.text
  *   W:        waits for the client to go; the last line
+ *   Z:        says one octet after the other, without end, until the client goes; the last line
  *   X:        closes
  * The n-th connection follows the n-th script; a connection may be ended by the client anywhere after the last C.
  */
@@ -54,6 +55,7 @@ struct peer_conn {
     const char *at; /* in the script */
     struct buf in;
     bool tls_begun, over;
+    struct loop_timer *trickle;
 };
 
 static void peer_step(struct peer_conn *c);
@@ -109,7 +111,7 @@ static inline void peer_ended(void *ctx, enum stream_end end, const char *detail
 {
     (void)end;
     struct peer_conn *c = ctx;
-    if (strcmp(c->at, "W:") == 0)
+    if (strcmp(c->at, "W:") == 0 || strcmp(c->at, "Z:") == 0)
         peer_finished(c); /* it was left waiting, as it should be */
     if (strstr(c->at, "C: ") || strstr(c->at, "D: ") || strstr(c->at, "N: "))
         peer_trouble(c, "the client went early", str_of(detail));
@@ -184,6 +186,16 @@ static inline bool peer_hears_dot(struct peer_conn *c)
     return true;
 }
 
+static inline void peer_trickle(void *arg)
+{
+    struct peer_conn *c = arg;
+    if (!c->trickle)
+        c->trickle = loop_timer_new(c->peer->loop, peer_trickle, c);
+    if (c->stream)
+        (void)!stream_write(c->stream, "2", 1);
+    loop_timer_set(c->trickle, 5);
+}
+
 /* false: it has to wait for something. */
 static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
 {
@@ -211,6 +223,9 @@ static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
         c->tls_begun = true;
         return stream_is_secure(c->stream);
     case 'W':
+        return false;
+    case 'Z':
+        peer_trickle(c);
         return false;
     case 'X':
         peer_close(c, false);
@@ -304,6 +319,7 @@ static inline void peer_stop_keep(struct peer *p, struct buf *ret_text)
         struct peer_conn *c = p->conns;
         p->conns = c->next;
         peer_close(c, true);
+        loop_timer_free(c->trickle);
         buf_done(&c->in);
         free(c);
     }

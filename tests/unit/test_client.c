@@ -1,4 +1,4 @@
-/* Runs the conversations in tests/dialogues/client/ (its README says how to read them), and what does not fit there. */
+/* Runs the conversations in tests/dialog/client/ (its README says how to read them), and what does not fit there. */
 #include "unit.h"
 
 #include "smtp/client.h"
@@ -59,6 +59,7 @@ struct driver {
     const char *row;
     struct smtp_client *client;
     struct buf in, out, got;
+    size_t piece;
     const char *text;
     size_t outcomes, wanted;
     bool finished, ended;
@@ -234,12 +235,17 @@ static void expect_line(struct driver *d, const char *want)
     buf_consume(&d->got, line.len + 1);
 }
 
-/* What the server said since the last C, D or E arrives in one read. */
+/* What the server said since the last C, D or E arrives, in pieces of d->piece octets; what the client leaves is
+ * offered again with the next. */
 static void deliver(struct driver *d)
 {
-    if (d->in.len == 0)
-        return;
-    check(d->row, smtp_client_feed(d->client, d->in.data, d->in.len) == d->in.len);
+    size_t used = 0;
+    for (size_t have = 0; have < d->in.len;) {
+        have = MIN(have + d->piece, d->in.len);
+        used += smtp_client_feed(d->client, d->in.data + used, have - used);
+        check(d->row, used <= have);
+    }
+    check(d->row, used == d->in.len);
     buf_clear(&d->in);
     flush(d);
 }
@@ -286,16 +292,16 @@ static void configure(struct smtp_client_config *cfg, const char *word)
         cfg->recipients_max = (unsigned)atoi(word + 11);
 }
 
-static void run(const char *name, char *with, char **lines)
+static void run(const char *name, const char *with, char **lines, size_t piece)
 {
     struct driver d = {.row = name,
+                       .piece = piece,
                        .in = BUF_INIT(SMTP_REPLY_LINE),
                        .out = BUF_INIT(SMTP_CLIENT_OUTPUT),
                        .got = BUF_INIT((size_t)1 << 20)};
     struct smtp_client_config cfg = {.hostname = "me.example"};
-    char *save = NULL;
-    for (char *word = with ? strtok_r(with, " ", &save) : NULL; word;
-         word = strtok_r(NULL, " ", &save))
+    char *words = xstrdup(with), *save = NULL;
+    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
         configure(&cfg, word);
     d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
     for (; *lines; lines++)
@@ -303,9 +309,18 @@ static void run(const char *name, char *with, char **lines)
     deliver(&d);
     expect_nothing(&d, "the end");
     smtp_client_free(d.client);
+    free(words);
     buf_done(&d.in);
     buf_done(&d.out);
     buf_done(&d.got);
+}
+
+/* However the octets come, the conversation is the same. */
+static void run_in_pieces(const char *name, const char *with, char **lines)
+{
+    static const size_t pieces[] = {SIZE_MAX / 2, 1, 2, 3, 7, 50};
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+        run(name, with, lines, pieces[i]);
 }
 
 static char *read_file(const char *name)
@@ -328,15 +343,16 @@ static void run_file(const char *file, size_t at_least)
     char *text = read_file(file);
     char *lines[LINES_MAX + 1] = {NULL};
     size_t n = 0, conversations = 0;
-    char *name = NULL, *with = NULL, *save = NULL;
+    char *name = NULL, *save = NULL;
+    const char *with = "";
     for (char *line = strtok_r(text, "\n", &save);; line = strtok_r(NULL, "\n", &save)) {
         if (!line || line[0] == '#') {
             lines[n] = NULL;
             if (name) {
-                run(name, with, lines);
+                run_in_pieces(name, with, lines);
                 conversations++;
             }
-            name = line, with = NULL, n = 0;
+            name = line, with = "", n = 0;
         } else if (strncmp(line, "with ", 5) == 0) {
             with = line + 5;
         } else {

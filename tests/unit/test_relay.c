@@ -333,6 +333,22 @@ static void every_wait_has_an_end(void **state)
     }
 }
 
+/* An octet now and then is progress, but not for ever. */
+static void a_trickle_has_an_end_too(void **state)
+{
+    (void)state;
+    struct peer p = {0};
+    PEER_START(&p, "S: 220 hi\nC: EHLO me.example\nZ:");
+    struct house h = {.cfg.timeouts = {.command_ms = 100}};
+    house_open(&h);
+    house_route_to(&h, "default", &p);
+    house_start(&h);
+    house_send(&h, "ann@example.org", "bob@example.net", "A: b\r\n\r\nc\r\n");
+    LOG_WAIT(" deferred ", "no end to EHLO in sight");
+    house_close(&h, 1);
+    peer_stop(&p);
+}
+
 /* An idle connection is given up, politely. */
 static void an_idle_connection_says_goodbye(void **state)
 {
@@ -479,6 +495,7 @@ int main(void)
         NETTEST(a_lost_connection_defers),
         NETTEST(nobody_listens),
         NETTEST(every_wait_has_an_end),
+        NETTEST(a_trickle_has_an_end_too),
         NETTEST(an_idle_connection_says_goodbye),
         NETTEST(stopping_loses_nothing),
         NETTEST(large_texts_arrive_whole),

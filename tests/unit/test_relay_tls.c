@@ -90,12 +90,12 @@ static void both_sequences_work(void **state)
                                                 "C: MAIL FROM:<ann@example.org> AUTH=<>\n" OK
                                                 "C: RCPT TO:<bob@example.net>\n" OK
                                                 "C: DATA\nS: 354 go\n.:\n" OK BYE,
-         "sequence=external",                                                                                   ROUTE_LOGIN_EXTERNAL, false},
+         "sequence=explicit",                                                                                   ROUTE_LOGIN_EXTERNAL, false},
         {"sequence 1, auto",
          CLEAR INSIDE(
              "S: 250-AUTH EXTERNAL\n") "C: AUTH EXTERNAL =\nS: 235 2.7.0 ok\nC: MAIL *\n" OK
                                        "C: RCPT *\n" OK "C: DATA\nS: 354 go\n.:\n" OK BYE,
-         "sequence=external",                                                                                   ROUTE_LOGIN_AUTO,     false},
+         "sequence=explicit",                                                                                   ROUTE_LOGIN_AUTO,     false},
         {"sequence 2, auto",         CLEAR INSIDE("") MESSAGE BYE,                         "sequence=implicit", ROUTE_LOGIN_AUTO,
          false                                                                                                                             },
         {"sequence 2, then 1",
@@ -103,12 +103,12 @@ static void both_sequences_work(void **state)
                                                 "=\nS: 235 ok\n"
                                                 "C: MAIL *\n" OK "C: RCPT *\n" OK
                                                 "C: DATA\nS: 354 go\n.:\n" OK BYE,
-         "sequence=external",                                                                                   ROUTE_LOGIN_IMPLICIT, false},
+         "sequence=explicit",                                                                                   ROUTE_LOGIN_IMPLICIT, false},
         {"TLS from the first octet",
          "T:\nS: 220 hi\n" INSIDE(
              "S: 250-AUTH EXTERNAL\n") "C: AUTH EXTERNAL =\nS: 235 ok\nC: MAIL *\n" OK
                                        "C: RCPT *\n" OK "C: DATA\nS: 354 go\n.:\n" OK BYE,
-         "sequence=external",                                                                                   ROUTE_LOGIN_AUTO,     true },
+         "sequence=explicit",                                                                                   ROUTE_LOGIN_AUTO,     true },
         {"no login asked",           CLEAR INSIDE("S: 250-AUTH EXTERNAL\n") MESSAGE BYE,   "tls=TLSv1.3",
          ROUTE_LOGIN_NONE,                                                                                                            false},
     };
@@ -166,7 +166,7 @@ static void a_policy_that_is_not_met_stops_the_mail(void **state)
          "TLS is required and the server offers no STARTTLS"},
         {"S: 220 hi\nC: EHLO me.example\nS: 250-hop\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 "
          "no\n" BYE,
-         "454 4.7.0 no (in reply to STARTTLS)"                                         },
+         "454 4.7.0 no (in reply to STARTTLS)"              },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct peer p = {0};
