@@ -201,9 +201,7 @@ static void result_settle(struct spool *sp, struct job *j)
 {
     struct result_job *rj = container_of(j, struct result_job, job);
     if (j->error && !spool_is_closing(sp)) {
-        committer_keep(
-            sp,
-            j); /* the message stays claimed, so nobody delivers it a second time meanwhile (I3) */
+        committer_keep(sp, j); /* meanwhile the message stays claimed: nobody delivers it twice (I3) */
         return;
     }
     if (j->error == 0)

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "spool/spool.h"
 
 #include <dirent.h>
