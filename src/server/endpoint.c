@@ -127,12 +127,23 @@ static int credentials_load(const struct endpoint *e, struct credentials **ret, 
     return 0;
 }
 
+/* Sessions made before the reload come back without their chains (EDG-13). */
+static void inherit(struct credentials *fresh, struct credentials *old)
+{
+    for (size_t i = 0; i < fresh->n_trusts; i++)
+        for (size_t k = 0; k < old->n_trusts; k++)
+            if (strcmp(cert_trust_name(fresh->trusts[i]), cert_trust_name(old->trusts[k])) == 0)
+                cert_trust_inherit(fresh->trusts[i], old->trusts[k]);
+}
+
 int endpoint_reload(struct endpoint *e, char *why)
 {
     struct credentials *fresh;
     int r = credentials_load(e, &fresh, why);
     if (r < 0)
         return r;
+    if (e->current) /* only a reload changes it, and reloads come from one thread */
+        inherit(fresh, e->current);
     (void)pthread_mutex_lock(&e->lock);
     struct credentials *old = e->current;
     e->current = fresh;
