@@ -227,6 +227,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
     else
         listener_client_certificates(l, b, ls);
     listener_table(l, b, "may-act-as", "authzid", ls->authz == AUTHZ_TABLE);
+    listener_table(l, b, "senders", "sender", ls->sender == SENDER_TABLE);
     listener_role_rules(l, b, ls);
     listener_workarounds(l, b, ls);
 }

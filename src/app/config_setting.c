@@ -312,7 +312,7 @@ void setting_words(struct loader *l,
 
 /* ---- one block ---- */
 
-#define NAMES_MAX 32
+#define NAMES_MAX 64
 
 static void unknown_setting(struct loader *l,
                             const struct conf_node *block,
@@ -332,7 +332,7 @@ static void unknown_setting(struct loader *l,
                        near);
         return;
     }
-    char known[256] = "";
+    char known[800] = "";
     size_t len = 0;
     for (size_t i = 0; i < count && len < sizeof(known); i++)
         len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", names[i]);

@@ -7,7 +7,7 @@
 /* What must hold:
  *
  *   F1  What comes out does not depend on the pieces the input came in.
- *   F2  At most HELD_MAX octets are kept back.
+ *   F2  At most HELD_MAX octets are kept back; a copy of the names on the message is kept besides.
  *   F3  With nothing to remove and nothing to add, what comes out is what came in.
  *
  *                     +------- line end -------+
@@ -33,6 +33,7 @@ enum kind {
     KIND_BCC,
     KIND_RECEIVED,
     KIND_FROM,
+    KIND_SENDER,
     KIND_DATE,
     KIND_MESSAGE_ID
 };
@@ -51,6 +52,10 @@ struct fixup {
     bool after_cr;   /* FIELD: the last octet was a CR */
     struct buf held; /* the line, or with HOLD the field, as far as it came */
     size_t name_len; /* of the field name in held */
+    struct buf from, sender; /* bodies, when somebody asks */
+    struct fixup_names names;
+    struct buf own_fields; /* what the owner adds */
+    bool asked;
 };
 
 struct fixup *fixup_new(const struct fixup_config *cfg, fixup_out_fn *out, void *arg)
@@ -60,6 +65,9 @@ struct fixup *fixup_new(const struct fixup_config *cfg, fixup_out_fn *out, void 
     f->out = out;
     f->arg = arg;
     buf_init(&f->held, HELD_MAX);
+    buf_init(&f->from, FIXUP_NAMES_MAX);
+    buf_init(&f->sender, FIXUP_NAMES_MAX);
+    buf_init(&f->own_fields, (size_t)2 * FIXUP_NAMES_MAX);
     return f;
 }
 
@@ -68,6 +76,9 @@ void fixup_free(struct fixup *f)
     if (!f)
         return;
     buf_done(&f->held);
+    buf_done(&f->from);
+    buf_done(&f->sender);
+    buf_done(&f->own_fields);
     free(f);
 }
 
@@ -113,6 +124,29 @@ static bool wants_message_id(const struct fixup *f)
     return f->cfg.add_message_id && !f->facts.has_message_id;
 }
 
+/* The owner is shown the names once, before anything is said about the end of the header. */
+static int ask_owner(struct fixup *f)
+{
+    if (f->asked || !f->cfg.on_names)
+        return 0;
+    f->asked = true;
+    f->names.from = buf_str(&f->from);
+    f->names.sender = buf_str(&f->sender);
+    return f->cfg.on_names(f->arg, &f->names, &f->own_fields);
+}
+
+static bool adds_fields(const struct fixup *f)
+{
+    return wants_date(f) || wants_message_id(f) || f->own_fields.len;
+}
+
+static void remember_name(struct fixup *f, struct str piece)
+{
+    struct buf *to = f->kind == KIND_FROM ? &f->from : f->kind == KIND_SENDER ? &f->sender : NULL;
+    if (to && f->cfg.on_names && buf_append_str(to, piece) < 0)
+        f->names.too_long = true;
+}
+
 static int add_fields(struct fixup *f)
 {
     CLEANUP(buf_done) struct buf fields = BUF_INIT(2048);
@@ -125,14 +159,18 @@ static int add_fields(struct fixup *f)
     if (r == 0 && wants_message_id(f))
         r = buf_printf(&fields, "Message-ID: <%llx.%s@%s>\r\n", (unsigned long long)f->cfg.now_ms,
                        f->cfg.queue_id, f->cfg.hostname);
-    return r < 0 ? r : emit(f, buf_str(&fields));
+    if (r == 0)
+        r = emit(f, buf_str(&fields));
+    return r < 0 ? r : emit(f, buf_str(&f->own_fields));
 }
 
 /* `gap`: there is no empty line, and what follows must not run into the fields we add. */
 static int end_header(struct fixup *f, bool gap)
 {
-    bool adds = wants_date(f) || wants_message_id(f);
-    int r = add_fields(f);
+    int r = ask_owner(f);
+    bool adds = adds_fields(f);
+    if (r == 0)
+        r = add_fields(f);
     if (r == 0 && gap && adds)
         r = emit(f, STR("\r\n"));
     f->facts.header_done = true;
@@ -194,6 +232,7 @@ static enum kind kind_of(struct str name)
         {"Resent-Bcc",  KIND_BCC        },
         {"Received",    KIND_RECEIVED   },
         {"From",        KIND_FROM       },
+        {"Sender",      KIND_SENDER     },
         {"Date",        KIND_DATE       },
         {"Message-ID",  KIND_MESSAGE_ID },
     };
@@ -216,7 +255,11 @@ static enum action judge_field(struct fixup *f, enum kind kind)
         return PASS;
     case KIND_FROM:
         f->facts.has_from = true;
+        f->names.n_from++;
         return PASS;
+    case KIND_SENDER:
+        f->names.n_sender++;
+        return f->cfg.on_names && f->cfg.take_sender ? DROP : PASS;
     case KIND_DATE:
         if (wants_date(f))
             return HOLD;
@@ -365,6 +408,7 @@ static size_t line_piece(struct fixup *f, struct str in, bool *ret_ends)
 
 static int pass_piece(struct fixup *f, struct str piece)
 {
+    remember_name(f, piece);
     if (f->action == DROP)
         return 0;
     if (f->action == HOLD) {
@@ -424,12 +468,15 @@ static int finish_field(struct fixup *f)
 {
     bool open = f->action != DROP;
     if (f->action == HOLD) {
-        int r = end_held_field(f);
-        if (r < 0)
-            return r;
+        int e = end_held_field(f);
+        if (e < 0)
+            return e;
         open = f->kind == KIND_DATE ? f->facts.has_date : f->facts.has_message_id;
     }
-    if (open && (wants_date(f) || wants_message_id(f)))
+    int r = ask_owner(f);
+    if (r < 0)
+        return r;
+    if (open && adds_fields(f))
         return emit(f, f->after_cr ? STR("\n") : STR("\r\n"));
     return 0;
 }

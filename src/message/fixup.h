@@ -8,6 +8,7 @@
  * - Date is added if missing (MSG-02, RFC 6409 8.2); an empty one counts as missing.
  * - Message-ID is added if missing (MSG-03, RFC 6409 8.3); one without "<left@right>" counts as
  *   missing.
+ * - Sender is taken out, and what stands in its place is the owner's to say, if it asks (MSG-04).
  * - "From user Thu Oct  1 ..." as the very first line, left over from a mailbox file, is removed.
  *
  * Added fields go at the end of the header.  Where no empty line ends the header, because there is
@@ -24,12 +25,26 @@
 
 struct fixup;
 
+#define FIXUP_NAMES_MAX 8192 /* octets kept of From, and of Sender */
+
+/* Whose name is on the message, when its header has ended. */
+struct fixup_names {
+    struct str from, sender;   /* bodies as they came, folding included; borrowed during the call */
+    unsigned n_from, n_sender; /* how many such fields; the bodies of several follow each other */
+    bool too_long;             /* one of the bodies is not whole */
+};
+
+/* Looks at the names and may append whole fields to `add`.  0 or -errno, which ends the filter. */
+typedef int fixup_names_fn(void *arg, const struct fixup_names *names, struct buf *add);
+
 /* Strings are borrowed until fixup_free(). */
 struct fixup_config {
     bool add_date, add_message_id, remove_bcc; /* Return-Path always goes */
     const char *hostname;                      /* right side of a new Message-ID */
     const char *queue_id;                      /* left side of it, together with the time */
     int64_t now_ms;                            /* wall clock */
+    fixup_names_fn *on_names;                  /* called once, with the `arg` of the filter; NULL: nobody asks */
+    bool take_sender;                          /* with on_names: Sender fields go */
 };
 
 /* What was seen so far; complete for the header once header_done. */

@@ -199,12 +199,13 @@ struct table_place {
     struct table **table;
 };
 
-#define TABLES_MAX 2
+#define TABLES_MAX 3
 
 static void table_places(struct endpoint *e, struct table_place places[TABLES_MAX])
 {
     places[0] = (struct table_place){e->cfg->aliases, &e->aliases};
     places[1] = (struct table_place){e->cfg->may_act_as, &e->may_act_as};
+    places[2] = (struct table_place){e->cfg->senders, &e->senders};
 }
 
 static int tables_open(struct endpoint *e, char *why)
@@ -219,6 +220,7 @@ static int tables_open(struct endpoint *e, char *why)
     e->authz = (struct authz){.rule = e->cfg->authz,
                               .aliases = lookup_of(e->aliases),
                               .may_act_as = lookup_of(e->may_act_as)};
+    e->sender = (struct sender_rights){e->cfg->sender, lookup_of(e->senders)};
     return 0;
 }
 

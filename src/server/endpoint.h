@@ -27,8 +27,9 @@ struct endpoint {
     struct smtp_server_config smtp;
     struct cert_rule *rules;
     size_t n_rules;
-    struct table *aliases, *may_act_as; /* NULL: not set */
-    struct authz authz;                 /* reads them */
+    struct table *aliases, *may_act_as, *senders; /* NULL: not set */
+    struct authz authz;                           /* reads the first two */
+    struct sender_rights sender;                  /* and the third */
     pthread_mutex_t lock;
     struct credentials *current; /* under lock */
     atomic_uint connections;

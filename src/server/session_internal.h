@@ -19,6 +19,7 @@ struct transfer {
     int64_t began_ms; /* monotonic */
     bool pause;       /* the spool wants us to wait */
     bool committing;
+    struct smtp_reply refusal; /* what -EPERM of the filter means; code 0: nothing */
 };
 
 struct session {
@@ -73,6 +74,12 @@ enum smtp_decision session_finish(void *ctx, struct smtp_reply *reply);
 void session_abandon(void *ctx);
 void session_refuse(void *ctx, int error, struct smtp_reply *reply);
 void transfer_leave(struct session *s); /* the session goes away */
+
+/* ---- session_sender.c ---- */
+bool session_may_send_as(const struct session *s, struct str address);
+bool session_judges_header(const struct session *s);
+/* For the filter of a transfer, its `arg`; -EPERM with `refusal` set. */
+int session_judge_names(void *arg, const struct fixup_names *names, struct buf *add);
 
 /* ---- session_auth.c, the one place where a session gets its identity ---- */
 void session_login(struct session *s, const char *identity, enum auth_history how);

@@ -39,8 +39,7 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
     if (!mail->path.is_null && !domain_is_complete(s, &mail->path, reply))
         return SMTP_NO;
     /* The authentication stands, only the command fails; the same reply under every rule (EDG-03). */
-    if (s->identity &&
-        !sender_is_allowed(s->endpoint->cfg->sender, str_of(s->identity), mail->path.mailbox)) {
+    if (s->identity && !session_may_send_as(s, mail->path.mailbox)) {
         *reply =
             smtp_reply(550, "5.7.1", "%s may not send as <%s>", s->identity, mail->reverse_path);
         return SMTP_NO;
@@ -111,6 +110,10 @@ void session_refuse(void *ctx, int error, struct smtp_reply *reply)
     };
     const struct session *s = ctx;
     struct log_line l;
+    if (error == -EPERM && s->transfer && s->transfer->refusal.code) {
+        *reply = s->transfer->refusal; /* the client's doing: "refused" is all the log needs */
+        return;
+    }
     session_log_begin(s, &l, LOG_LEVEL_ERROR, "not-stored");
     log_text(&l, "error", strerror(-error));
     log_end(&l);
@@ -193,6 +196,8 @@ enum smtp_decision session_data(void *ctx, struct smtp_reply *reply)
         .hostname = sv->hostname,
         .queue_id = t->queue_id,
         .now_ms = clock_wall_ms(),
+        .on_names = session_judges_header(s) ? session_judge_names : NULL,
+        .take_sender = s->endpoint->cfg->header_from == HEADER_FROM_ADD_SENDER,
     };
     t->fixup = fixup_new(&fc, transfer_store, t);
     s->transfer = t;
@@ -265,9 +270,7 @@ static const char *vouched_for(const struct session *s, const char *auth)
 {
     if (!auth || strcmp(auth, "<>") == 0)
         return auth;
-    bool may = s->identity &&
-               sender_is_allowed(s->endpoint->cfg->sender, str_of(s->identity), str_of(auth));
-    return may ? auth : "<>";
+    return session_may_send_as(s, str_of(auth)) ? auth : "<>";
 }
 
 static struct spool_envelope envelope_of(const struct session *s, const struct smtp_mail *mail)

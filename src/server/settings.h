@@ -33,7 +33,9 @@ struct listener_config {
     enum authz_rule authz;   /* match | ignore | table; default match */
     char *may_act_as;        /* table for AUTHZ_TABLE */
     char *aliases;           /* table, NULL: none */
-    enum sender_rule sender; /* own | any; default own */
+    enum sender_rule sender; /* own | any | domain | table; default own */
+    char *senders;           /* table for SENDER_TABLE */
+    enum header_from header_from; /* ignore | reject | add-sender; default ignore */
     char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
     size_t n_peers;
     unsigned workarounds;      /* set of WORKAROUND_*; default: all */

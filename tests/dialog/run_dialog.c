@@ -508,6 +508,20 @@ static bool plan_sender(struct plan *p, const char *word)
     return sender_rule_parse(word, &p->setup.sender) == 0;
 }
 
+static bool plan_header(struct plan *p, const char *word)
+{
+    static const char *const names[] = {[HEADER_FROM_IGNORE] = "ignore",
+                                        [HEADER_FROM_REJECT] = "reject",
+                                        [HEADER_FROM_ADD_SENDER] = "add-sender"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(word, names[i]) != 0)
+            continue;
+        p->setup.header_from = (enum header_from)i;
+        return true;
+    }
+    return false;
+}
+
 static bool plan_allow(struct plan *p, const char *word)
 {
     p->setup.allow_clear = strcmp(word, "clear") == 0;
@@ -588,6 +602,7 @@ static const struct {
     {"authzid",   plan_authzid  },
     {"aliases",   plan_aliases  },
     {"sender",    plan_sender   },
+    {"header",    plan_header   },
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },
     {"strict",    plan_strict   },

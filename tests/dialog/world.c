@@ -677,6 +677,11 @@ static struct entry may_act_as[] = {
     {NULL,                NULL                                  },
 };
 
+static struct entry senders[] = {
+    {"alice@example.org", "info@example.org *@news.example.org /alice-[0-9]+@example\\.org/"},
+    {NULL,                NULL                                                             },
+};
+
 static int entry_get(void *arg, struct str key, struct buf *value)
 {
     for (const struct entry *e = arg; e->key; e++) {
@@ -699,6 +704,7 @@ static void configure(const struct world_setup *setup)
         .require_tls = !setup->allow_clear && setup->tls != LISTENER_TLS_NONE,
         .cert_auth = setup->cert_auth,
         .sender = setup->sender,
+        .header_from = setup->header_from,
         .workarounds = setup->workarounds,
         .connections_max = setup->busy ? 0 : 10,
         .timeout_ms = 300000,
@@ -720,6 +726,7 @@ static void configure(const struct world_setup *setup)
                  .size_max = setup->size_max,
                  .recipients_max = setup->recipients_max,
                  .errors_max = setup->errors_max},
+        .sender = {setup->sender, {entry_get, senders}},
         .authz = {.rule = setup->authz, .may_act_as = {entry_get, may_act_as}},
     };
     if (setup->aliases)

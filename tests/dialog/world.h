@@ -22,6 +22,7 @@ struct world_setup {
     enum authz_rule authz;
     bool aliases; /* the table of README.md holds */
     enum sender_rule sender;
+    enum header_from header_from;
     bool allow_clear; /* not require-tls (STLS-10) */
     bool listed_peer; /* the certificate shown is among the peers */
     uint64_t size_max;

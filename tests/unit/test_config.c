@@ -325,6 +325,7 @@ static const struct mistake_row {
     {"peers are no login", "listener s { role = relay certificate-auth = explicit peers = {\"" "0011223344556677889900112233445566778899001122334455667788990011" "\"} }\n", "1: peers relay without logging in; who logs in needs trust"},
     {"no table", GOOD_LISTENER "listener t { authzid = table }\n", "3: authzid = table needs the table; write may-act-as = \"FILE\""},
     {"table unused", GOOD_LISTENER "listener t { may-act-as = ca.pem }\n", "3: warning: unused: only authzid = table looks at it"},
+    {"no senders", GOOD_LISTENER "listener t { sender = table }\n", "3: sender = table needs the table; write senders = \"FILE\""},
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
     {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
     {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},

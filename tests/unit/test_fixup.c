@@ -335,6 +335,105 @@ static void the_first_error_is_final(void **state)
     assert_in_range(fail_at, 5, 100);
 }
 
+/* ---- whose name is on the message ---- */
+
+struct owner {
+    struct sink sink; /* first: take() gets the same pointer */
+    const char *add;
+    int calls, result;
+    struct buf seen;
+};
+
+static int on_names(void *arg, const struct fixup_names *n, struct buf *add)
+{
+    struct owner *o = arg;
+    o->calls++;
+    int r = buf_printf(&o->seen, "%u[%.*s]%u[%.*s]%s", n->n_from, STR_FMT(n->from), n->n_sender,
+                       STR_FMT(n->sender), n->too_long ? "long" : "");
+    assert_int_equal(r, 0);
+    return o->result ? o->result : buf_puts(add, o->add);
+}
+
+static int run_owned(struct owner *o, struct str in, bool take_sender, size_t step)
+{
+    const struct fixup_config cfg = {.on_names = on_names, .take_sender = take_sender};
+    struct fixup *f = fixup_new(&cfg, take, o);
+    int r = 0;
+    for (size_t at = 0; r == 0 && at < in.len; at += step) {
+        struct str piece = str_upto(str_from(in, at), step);
+        r = fixup_write(f, piece.p, piece.len);
+    }
+    if (r == 0)
+        r = fixup_finish(f);
+    fixup_free(f);
+    return r;
+}
+
+/* MSG-04 */
+static void the_names_on_a_message_are_shown_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool take;
+        const char *in, *add, *seen, *want;
+    } cases[] = {
+        {"both", false, "From: a\r\n b\r\nSender : c\r\nTo: x\r\n\r\nFrom: no\r\n", "",
+         "1[ a\r\n b\r\n]1[ c\r\n]", "From: a\r\n b\r\nSender : c\r\nTo: x\r\n\r\nFrom: no\r\n"},
+        {"sender goes", true, "From: a\r\nSender:\r\n c\r\nTo: x\r\n\r\nb", "Sender: me\r\n",
+         "1[ a\r\n]1[\r\n c\r\n]", "From: a\r\nTo: x\r\nSender: me\r\n\r\nb"},
+        {"twice", false, "From: a\r\nfrom: b\r\n\r\n", "", "2[ a\r\n b\r\n]0[]",
+         "From: a\r\nfrom: b\r\n\r\n"},
+        {"resent is another matter", false, "Resent-From: a\r\n\r\n", "", "0[]0[]",
+         "Resent-From: a\r\n\r\n"},
+        {"no body", false, "From: a\r\n", "Sender: me\r\n", "1[ a\r\n]0[]",
+         "From: a\r\nSender: me\r\n"},
+        {"no line end", false, "From: a", "Sender: me\r\n", "1[ a]0[]",
+         "From: a\r\nSender: me\r\n"},
+        {"no line end, nothing added", false, "From: a", "", "1[ a]0[]", "From: a"},
+        {"no header", false, "hello\r\n", "Sender: me\r\n", "0[]0[]",
+         "Sender: me\r\n\r\nhello\r\n"},
+        {"nothing", false, "", "Sender: me\r\n", "0[]0[]", "Sender: me\r\n\r\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (size_t step = 1; step < 50; step++) {
+            struct owner o = {
+                .sink = {.out = BUF_INIT(10000)}, .add = cases[i].add, .seen = BUF_INIT(10000)};
+            check(cases[i].name, run_owned(&o, str_of(cases[i].in), cases[i].take, step) == 0);
+            check(cases[i].name, o.calls == 1);
+            if (strcmp(o.seen.data, cases[i].seen) != 0 ||
+                !str_eq(buf_str(&o.sink.out), str_of(cases[i].want)))
+                fail_msg("%s: %s / %s", cases[i].name, o.seen.data, buf_str(&o.sink.out).p);
+            buf_done(&o.seen);
+            buf_done(&o.sink.out);
+        }
+    }
+}
+
+static void a_long_from_is_not_kept_whole(void **state)
+{
+    (void)state;
+    static char text[FIXUP_NAMES_MAX + 100] = "From:";
+    memset(text + 5, 'a', sizeof(text) - 5);
+    struct owner o = {
+        .sink = {.out = BUF_INIT(20000)}, .add = "", .seen = BUF_INIT(20000)};
+    assert_int_equal(run_owned(&o, (struct str){text, sizeof(text)}, false, 100), 0);
+    assert_non_null(strstr(o.seen.data, "long"));
+    assert_true(str_eq(buf_str(&o.sink.out), (struct str){text, sizeof(text)}));
+    buf_done(&o.seen);
+    buf_done(&o.sink.out);
+}
+
+static void the_owner_may_refuse(void **state)
+{
+    (void)state;
+    struct owner o = {
+        .sink = {.out = BUF_INIT(100)}, .add = "", .seen = BUF_INIT(100), .result = -EPERM};
+    assert_int_equal(run_owned(&o, STR("From: a\r\n\r\nbody\r\n"), false, 100), -EPERM);
+    buf_done(&o.seen);
+    buf_done(&o.sink.out);
+}
+
 static void nobody_home_is_fine(void **state)
 {
     (void)state;
@@ -353,6 +452,9 @@ int main(void)
         cmocka_unit_test(long_lines_pass_in_little_memory),
         cmocka_unit_test(little_is_kept_back),
         cmocka_unit_test(the_first_error_is_final),
+        cmocka_unit_test(the_names_on_a_message_are_shown_once),
+        cmocka_unit_test(a_long_from_is_not_kept_whole),
+        cmocka_unit_test(the_owner_may_refuse),
         cmocka_unit_test(nobody_home_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,18 @@
+/* mailboxes.h - the addresses in the body of a From or Sender field (RFC 5322 section 3.4).
+ *
+ * Strict on purpose: it answers "whose name is on this message", so what two programs may read in two ways is not
+ * read at all.  Comments, folding, display names, groups and quoted strings are understood; source routes are not.
+ */
+#ifndef POSTERN_MAILBOXES_H
+#define POSTERN_MAILBOXES_H
+
+#include "base/str.h"
+
+/* Each address found, as "local@domain" with comments and folding gone; not 0 ends the walk with that. */
+typedef int mailbox_fn(void *arg, struct str address);
+
+/* How many addresses there were (a group may have none), -EINVAL for what is no list of them, -EMSGSIZE for an address
+ * that is too long. */
+MUST_USE int mailboxes_each(struct str body, mailbox_fn *each, void *arg);
+
+#endif
