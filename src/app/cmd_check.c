@@ -1,6 +1,7 @@
 #include "app/cmd_check.h"
 
 #include "app/config.h"
+#include "base/table.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -51,9 +52,20 @@ static void mistake(struct check *ck, const struct config_place *at, const char 
 
 /* ---- what the files named say: the same loading that `postern serve` does ---- */
 
+static void check_table(struct check *ck, const char *path, const struct config_place *at)
+{
+    struct table *t = NULL;
+    char why[TABLE_WHY_MAX] = "";
+    if (path && table_open(path, false, &t, why) < 0)
+        mistake(ck, at, "%s", why);
+    table_close(t);
+}
+
 static void
 check_listener(struct check *ck, const struct listener_config *ls, const struct config_place *at)
 {
+    check_table(ck, ls->aliases, at);
+    check_table(ck, ls->may_act_as, at);
     if (ls->tls == LISTENER_TLS_NONE)
         return;
     struct tls_server_config cfg = {
