@@ -82,6 +82,16 @@ check_listener(struct check *ck, const struct listener_config *ls, const struct 
 }
 
 static void
+check_tables(struct check *ck, const struct listener_config *ls, const struct config_place *at)
+{
+    struct table *t = NULL;
+    char why[TABLE_WHY_MAX] = "";
+    if (ls->disabled && table_open(ls->disabled, true, &t, why) < 0)
+        mistake(ck, at, "listener \"%s\": %s", ls->name, why);
+    table_close(t);
+}
+
+static void
 check_trust(struct check *ck, const struct trust_config *t, const struct config_place *at)
 {
     struct cert_trust_config cfg = {
@@ -132,8 +142,10 @@ static void check_files(struct check *ck, const struct config *c)
 {
     for (size_t i = 0; i < c->n_trusts; i++)
         check_trust(ck, &c->trusts[i], &c->trust_places[i]);
-    for (size_t i = 0; i < c->n_listeners; i++)
+    for (size_t i = 0; i < c->n_listeners; i++) {
         check_listener(ck, &c->listeners[i], &c->listener_places[i]);
+        check_tables(ck, &c->listeners[i], &c->listener_places[i]);
+    }
     for (size_t i = 0; i < c->relay.n_routes; i++)
         check_route(ck, &c->relay.routes[i], &c->route_places[i]);
     check_spool(ck, c);

@@ -13,12 +13,11 @@
 
 #define DEFAULT_CONFIG "/etc/postern/postern.conf"
 #define GRACE_MS 30000
-#define REFRESH_MS 2000 /* how soon a table that has changed counts */
 
 struct server {
     struct config *config;
-    struct loop *loop; /* of the main thread: signals and the reload timer */
-    struct loop_timer *reload;
+    struct loop *loop; /* of the main thread: signals, and looking after files */
+    struct loop_timer *reload_timer;
     struct spool *spool;
     struct relay *relay;
     struct service *service;
@@ -28,15 +27,18 @@ static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 
 static void usage(FILE *to)
 {
-    fprintf(to,
-            "usage: postern serve [-c FILE]\n"
-            "\n"
-            "Runs the submission server in the foreground until SIGTERM or SIGINT; SIGHUP loads\n"
-            "certificates, keys and revocation lists again.  The log goes to standard error.\n"
-            "\n"
-            "  -c, --config FILE   configuration, see postern.conf(5) [%s]\n"
-            "  -h, --help          this text\n",
-            DEFAULT_CONFIG);
+    fprintf(
+        to,
+        "usage: postern serve [-c FILE]\n"
+        "\n"
+        "Runs the submission server in the foreground until SIGTERM or SIGINT.  Certificates, "
+        "keys,\n"
+        "revocation lists and tables are loaded again when they change, and on SIGHUP.  The log\n"
+        "goes to standard error.\n"
+        "\n"
+        "  -c, --config FILE   configuration, see postern.conf(5) [%s]\n"
+        "  -h, --help          this text\n",
+        DEFAULT_CONFIG);
 }
 
 /* The path of the configuration, or NULL with the exit status in *status. */
@@ -91,27 +93,36 @@ static void signals_block(bool block)
     (void)pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-static void on_signal(void *arg, int signo)
+static void reload(struct server *s, bool all)
 {
-    struct server *s = arg;
-    char why[SERVICE_WHY_MAX];
-    if (signo != SIGHUP) {
-        log_message(LOG_LEVEL_NOTICE, "stopping", "signal %s, finishing what is in flight",
-                    sigabbrev_np(signo));
-        loop_stop(s->loop);
-    } else if (service_reload(s->service, why) == 0) {
-        log_message(LOG_LEVEL_NOTICE, "reloaded",
-                    "certificates, keys and revocation lists are loaded again");
-    }
+    struct service_refreshed count;
+    struct log_line l;
+    service_refresh(s->service, all, &count);
+    if (count.loaded == 0 && count.failed == 0)
+        return;
+    log_begin(&l, count.failed ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "reloaded");
+    log_number(&l, "loaded", count.loaded);
+    log_number(&l, "failed", count.failed);
+    log_end(&l);
 }
 
 static void on_reload_timer(void *arg)
 {
     struct server *s = arg;
-    unsigned fresh = service_refresh(s->service);
-    if (fresh)
-        log_message(LOG_LEVEL_NOTICE, "reloaded", "%u tables have changed", fresh);
-    loop_timer_set(s->reload, REFRESH_MS);
+    reload(s, false);
+    loop_timer_set(s->reload_timer, s->config->reload_interval_ms);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct server *s = arg;
+    if (signo != SIGHUP) {
+        log_message(LOG_LEVEL_NOTICE, "stopping", "signal %s, finishing what is in flight",
+                    sigabbrev_np(signo));
+        loop_stop(s->loop);
+    } else {
+        reload(s, true);
+    }
 }
 
 static struct service_config service_settings(const struct config *c)
@@ -174,6 +185,7 @@ static void stop(struct server *s)
     if (s->spool)
         spool_close(s->spool);
     service_free(s->service);
+    loop_timer_free(s->reload_timer);
     loop_free(s->loop);
     config_free(s->config);
 }
@@ -186,10 +198,10 @@ static int serve(struct server *s)
     if (status != EX_OK)
         return status;
     log_listeners(s->config);
-    s->reload = loop_timer_new(s->loop, on_reload_timer, s);
-    loop_timer_set(s->reload, REFRESH_MS);
+    s->reload_timer = loop_timer_new(s->loop, on_reload_timer, s);
+    if (s->config->reload_interval_ms)
+        loop_timer_set(s->reload_timer, s->config->reload_interval_ms);
     loop_run(s->loop);
-    loop_timer_free(s->reload);
     return EX_OK;
 }
 

@@ -116,6 +116,7 @@ static const struct setting global_settings[] = {
     {"user",      setting_text,   FIELD(config, user)},
     {"group",     setting_text,   FIELD(config, group)},
     {"workers",   setting_count,  FIELD(config, workers), RANGE(1, 256)},
+    {"reload-interval", setting_duration, FIELD(config, reload_interval_ms), RANGE(0, DAY_MS)},
     {"log-level", setting_word,   FIELD(config, log_level),
         WORDS({"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
               {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG})},
@@ -123,7 +124,7 @@ static const struct setting global_settings[] = {
 };
 static const struct setting trust_settings[] = {
     {"ca",  setting_files, LIST(trust_config, ca)},
-    {"crl", setting_files, LIST(trust_config, crl)},
+    {"crl", setting_files_or_directories, LIST(trust_config, crl)},
     {0},
 };
 static const struct setting identity_settings[] = {
@@ -151,6 +152,7 @@ static const struct setting listener_settings[] = {
         WORDS({"match", AUTHZ_MATCH}, {"ignore", AUTHZ_IGNORE}, {"table", AUTHZ_TABLE})},
     {"may-act-as",         setting_file,         FIELD(listener_config, may_act_as)},
     {"aliases",            setting_file,         FIELD(listener_config, aliases)},
+    {"disabled",           setting_file,         FIELD(listener_config, disabled)},
     {"sender",             setting_word,         FIELD(listener_config, sender),
         WORDS({"own", SENDER_OWN}, {"any", SENDER_ANY}, {"domain", SENDER_DOMAIN}, {"table", SENDER_TABLE})},
     {"senders",            setting_file,         FIELD(listener_config, senders)},
@@ -453,6 +455,7 @@ static struct config *new_config(void)
     struct config *c = xcalloc(1, sizeof(*c));
     arena_init(&c->memory, CONFIG_MEMORY_MAX);
     c->log_level = LOG_LEVEL_INFO;
+    c->reload_interval_ms = 2000;
     c->spool.database = "/var/lib/postern/spool.db";
     c->message = (struct message_config){
         .add_date = true, .add_message_id = true, .remove_bcc = true, .hops_max = 100};

@@ -83,11 +83,12 @@ void setting_database(struct loader *l,
 
 /* A key that only root may read is no mistake: `postern queue` reads the same configuration as somebody else.  Who
  * loads the file says when it cannot. */
-static bool file_is_there(struct loader *l, const struct conf_node *n, const char *path)
+static bool
+file_is_there(struct loader *l, const struct conf_node *n, const char *path, bool may_be_directory)
 {
     struct stat st;
     int r = stat(path, &st) < 0 ? errno : 0;
-    if (r == 0 && S_ISDIR(st.st_mode))
+    if (r == 0 && !may_be_directory && S_ISDIR(st.st_mode))
         r = EISDIR;
     if (r == 0 || r == EACCES)
         return true;
@@ -102,7 +103,7 @@ void setting_file(struct loader *l, const struct conf_node *n, const struct sett
     char *path = NULL;
     memcpy(&path, (char *)block + s->field, sizeof(path));
     if (path && l->mistakes == before)
-        (void)file_is_there(l, n, path);
+        (void)file_is_there(l, n, path, false);
 }
 
 /* A list, or one value that stands for a list of one.  `each` makes the string that is kept, or NULL after a report. */
@@ -136,7 +137,14 @@ static char *each_file(struct loader *l, const struct conf_node *n, const char *
 {
     char *path = conf_path(n->file, text, &l->config->memory);
     l->out_of_memory |= !path;
-    return path && file_is_there(l, n, path) ? path : NULL;
+    return path && file_is_there(l, n, path, false) ? path : NULL;
+}
+
+static char *each_file_or_directory(struct loader *l, const struct conf_node *n, const char *text)
+{
+    char *path = conf_path(n->file, text, &l->config->memory);
+    l->out_of_memory |= !path;
+    return path && file_is_there(l, n, path, true) ? path : NULL;
 }
 
 static char *each_address(struct loader *l, const struct conf_node *n, const char *text)
@@ -177,6 +185,14 @@ void setting_files(struct loader *l,
                    void *block)
 {
     read_each(l, n, s, block, each_file);
+}
+
+void setting_files_or_directories(struct loader *l,
+                                  const struct conf_node *n,
+                                  const struct setting *s,
+                                  void *block)
+{
+    read_each(l, n, s, block, each_file_or_directory);
 }
 
 void setting_addresses(struct loader *l,

@@ -1,5 +1,7 @@
 #include "auth/policy.h"
 
+#include "auth/names.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -29,7 +31,8 @@ int cert_auth_parse(const char *word, enum cert_auth *ret)
  *
  * Each row: for these settings, histories and verdicts, what MAIL does.  The first row that fits
  * decides.  A verdict reached in the clear is none; one whose certificate has expired since is
- * unacceptable. */
+ * unacceptable; one that names nobody but disabled accounts, or whom the session is authenticated
+ * as if that account is, counts as DISABLED. */
 
 #define OFF (1U << CERT_AUTH_OFF)
 #define EXPLICIT (1U << CERT_AUTH_EXPLICIT)
@@ -46,9 +49,19 @@ int cert_auth_parse(const char *word, enum cert_auth *ret)
 #define BAD (1U << CERT_UNACCEPTABLE | 1U << CERT_UNMAPPED)
 #define SEVERAL (1U << CERT_AMBIGUOUS)
 #define GOOD (1U << CERT_ACCEPTABLE)
-#define ANY_CERT (NONE | BAD | SEVERAL | GOOD)
+#define DISABLED (1U << (CERT_ACCEPTABLE + 1))
+#define ANY_CERT (NONE | BAD | SEVERAL | GOOD | DISABLED)
 
-enum say { SAY_NOTHING, SAY_PLAIN, SAY_REASON, SAY_USE_EXTERNAL, SAY_AFTER_FAILURE, SAY_CLOSING };
+enum say {
+    SAY_NOTHING,
+    SAY_PLAIN,
+    SAY_REASON,
+    SAY_USE_EXTERNAL,
+    SAY_AFTER_FAILURE,
+    SAY_DISABLED,
+    SAY_CLOSING,
+    SAY_CLOSING_DISABLED,
+};
 
 /* clang-format off */
 static const struct row {
@@ -57,7 +70,9 @@ static const struct row {
     enum say say;
 } mail_rows[] = {
     /* Authenticated: the session is open (O1-04, O2-03, O3-04).  Another mechanism's identity owes the certificate
-     * nothing (O2-13), but one that came from the certificate does not outlive it (EDG-18). */
+     * nothing (O2-13), but one that came from the certificate does not outlive it, and none outlives its account
+     * (EDG-18). */
+    {ANY_RULE, BY_CERT | BY_OTHER, DISABLED,    POLICY_CLOSE,    SAY_CLOSING_DISABLED},
     {ANY_RULE, BY_OTHER, ANY_CERT,              POLICY_OPEN,     SAY_NOTHING},
     {ANY_RULE, BY_CERT,  NONE | SEVERAL | GOOD, POLICY_OPEN,     SAY_NOTHING},
     {ANY_RULE, BY_CERT,  BAD,                   POLICY_CLOSE,    SAY_CLOSING},
@@ -67,6 +82,8 @@ static const struct row {
     {ANY_RULE, NOT_YET,  NONE,                  POLICY_REFUSED,  SAY_PLAIN},
     /* Shown, and no good: MAIL stays shut and says why (O1-05, O2-01, O2-07, EDG-01, EDG-02, EDG-21). */
     {ANY_RULE, NOT_YET,  BAD | SEVERAL,         POLICY_REFUSED,  SAY_REASON},
+    /* Shown, and good for an account that may not submit (O2-08). */
+    {ANY_RULE, NOT_YET,  DISABLED,              POLICY_REFUSED,  SAY_DISABLED},
     /* Options 1 and 3: the certificate is a credential that only AUTH EXTERNAL presents (O1-01, O1-02, O3-02). */
     {EXPLICIT, NOT_YET,  GOOD,                  POLICY_REFUSED,  SAY_USE_EXTERNAL},
     /* Option 2: MAIL stands for "AUTH EXTERNAL =" (O2-02), but not after an AUTH that failed (O2-12). */
@@ -94,13 +111,61 @@ static const char *reason_now(const struct policy_input *in)
                                                 : "client certificate is not usable";
 }
 
-static const struct row *mail_row(const struct policy_input *in)
+static bool is_disabled(const struct policy_input *in, struct str key)
+{
+    return in->disabled && in->disabled->get && key.len &&
+           in->disabled->get(in->disabled->arg, key, NULL) == 0;
+}
+
+/* Under the name in the certificate, or under the one that is an alias of. */
+static bool name_is_disabled(const struct policy_input *in, const char *name)
+{
+    CLEANUP(buf_done) struct buf canonical = BUF_INIT(CERT_IDENTITY_MAX);
+    return is_disabled(in, str_of(name)) ||
+           (in->authz && authz_canonical(in->authz, str_of(name), &canonical) == 0 &&
+            is_disabled(in, buf_str(&canonical)));
+}
+
+/* How many of those the certificate names may not log in. */
+static size_t count_disabled(const struct policy_input *in)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->verdict->n_identities; i++)
+        n += name_is_disabled(in, in->verdict->identities[i]);
+    return n;
+}
+
+static bool certificate_is_disabled(const struct policy_input *in)
+{
+    const struct cert_verdict *v = in->verdict;
+    return in->disabled && (is_disabled(in, str_of(v->fingerprint)) ||
+                            (v->n_identities && count_disabled(in) == v->n_identities));
+}
+
+/* Whom the session is authenticated as, or the certificate that made it so. */
+static bool session_is_disabled(const struct policy_input *in)
+{
+    return (in->identity && is_disabled(in, str_of(in->identity))) ||
+           (BY_CERT & 1U << in->history && certificate_is_disabled(in));
+}
+
+/* The column of the table. */
+static unsigned standing(const struct policy_input *in)
 {
     enum cert_outcome outcome = outcome_now(in);
+    bool authenticated = !(NOT_YET & 1U << in->history);
+    bool good = outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS;
+    if (authenticated ? session_is_disabled(in) : good && certificate_is_disabled(in))
+        return DISABLED;
+    return 1U << outcome;
+}
+
+static const struct row *mail_row(const struct policy_input *in)
+{
+    unsigned column = standing(in);
     for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
         const struct row *r = &mail_rows[i];
-        if (r->rule & 1U << in->cert_auth && r->history & 1U << in->history &&
-            r->verdict & 1U << outcome)
+        if (r->rule & 1U << in->cert_auth && r->history & 1U << in->history && r->verdict & column)
             return r;
     }
     abort(); /* our mistake: every cell has a row, and test_policy.c walks them all */
@@ -115,6 +180,12 @@ static bool is_our_trouble(const struct policy_input *in)
 static struct smtp_reply later(const struct policy_input *in)
 {
     return smtp_reply(454, "4.7.0", "No authentication now (%s), try again later", reason_now(in));
+}
+
+/* [rfc5248 2.4] X.7.13, for whoever has shown the account's own certificate and nobody else (O2-08). */
+static struct smtp_reply disabled_account(void)
+{
+    return smtp_reply(525, "5.7.13", "This account is disabled");
 }
 
 /* The one place that words a refusal (OPN-01: 530 5.7.0; O2-07: not 535, which answers AUTH only).
@@ -135,6 +206,10 @@ static struct smtp_reply words(const struct policy_input *in, enum say say)
         return smtp_reply(
             530, "5.7.0",
             "Authentication required (AUTH failed, so the certificate alone does not count)");
+    case SAY_DISABLED:
+        return disabled_account();
+    case SAY_CLOSING_DISABLED:
+        return smtp_reply(421, "4.7.0", "Closing (account is disabled)");
     case SAY_CLOSING:
         return smtp_reply(421, "4.7.0", "Closing (%s)", reason_now(in));
     case SAY_NOTHING:
@@ -166,7 +241,8 @@ enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply
         in->history == AUTH_EXPLICIT || in->history == AUTH_IMPLICIT || in->history == AUTH_OTHER;
     /* O3-06 tells Option 3 from Option 1: here a listed certificate may relay without AUTH, or may
      * not. */
-    bool peer = in->listed_peer && in->secure && in->cert_auth != CERT_AUTH_EXPLICIT;
+    bool peer = in->listed_peer && in->secure && in->cert_auth != CERT_AUTH_EXPLICIT &&
+                !is_disabled(in, str_of(in->verdict->fingerprint));
     if (in->role == ROLE_SUBMISSION || authenticated || peer)
         return POLICY_OPEN;
     *ret = smtp_reply(550, "5.7.1",
@@ -176,10 +252,8 @@ enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply
 
 bool policy_offers_external(const struct policy_input *in)
 {
-    enum cert_outcome outcome = outcome_now(in);
     bool open = in->history == AUTH_UNTRIED || in->history == AUTH_FAILED;
-    return open && in->cert_auth != CERT_AUTH_OFF &&
-           (outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS);
+    return open && in->cert_auth != CERT_AUTH_OFF && (standing(in) & (GOOD | SEVERAL));
 }
 
 static const struct authz no_tables = {.rule = AUTHZ_MATCH};
@@ -203,9 +277,36 @@ static struct smtp_reply not_offered(const struct policy_input *in)
 {
     if (in->cert_auth != CERT_AUTH_OFF && is_our_trouble(in))
         return later(in);
+    if (in->cert_auth != CERT_AUTH_OFF && standing(in) == DISABLED)
+        return disabled_account();
     if (in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE)
         return smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in));
     return smtp_reply(504, "5.5.4", "EXTERNAL is not available");
+}
+
+static bool is_own(const struct policy_input *in, struct str identity)
+{
+    CLEANUP(buf_done) struct buf own = BUF_INIT(CERT_IDENTITY_MAX);
+    const struct authz *a = in->authz ? in->authz : &no_tables;
+    for (size_t i = 0; i < in->verdict->n_identities; i++)
+        if (authz_canonical(a, str_of(in->verdict->identities[i]), &own) == 0 &&
+            mailbox_eq(buf_str(&own), identity))
+            return true;
+    return false;
+}
+
+/* The client learns that an account is disabled when it is its own, never of another.  Nobody acts for others by a
+ * certificate of which some name is disabled: it might be just that one which may. */
+static bool may_log_in(const struct policy_input *in, struct str identity, struct smtp_reply *ret)
+{
+    if (!in->disabled)
+        return true;
+    bool own = is_own(in, identity);
+    if (!is_disabled(in, identity) && (own || count_disabled(in) == 0))
+        return true;
+    *ret = own ? disabled_account()
+               : smtp_reply(535, "5.7.8", "The certificate does not allow to act as that identity");
+    return false;
 }
 
 bool policy_external(const struct policy_input *in,
@@ -221,6 +322,8 @@ bool policy_external(const struct policy_input *in,
     /* EXT-02, EXT-03; an ambiguous certificate has two identities or more, so the empty authzid fails (EDG-02). */
     int r = authz_choose(in->authz ? in->authz : &no_tables, v->identities, v->n_identities,
                          authzid, identity);
+    if (r == 0 && !may_log_in(in, buf_str(identity), ret))
+        return false;
     if (r < 0)
         *ret = not_chosen(r, authzid, "certificate", reason_now(in));
     return r == 0;

@@ -43,6 +43,9 @@ struct policy_input {
     const struct cert_verdict *verdict;
     const struct authz *authz; /* NULL: an authzid must match, and there are no aliases */
     int64_t now_ms; /* wall clock: an identity does not outlive its certificate (EDG-18) */
+    /* Identities, and fingerprints of certificates, that may not log in; NULL: there are none. */
+    const struct lookup *disabled;
+    const char *identity; /* whom the session is authenticated as; NULL: nobody */
 };
 
 enum policy_access {
@@ -66,7 +69,7 @@ enum policy_access policy_other(const struct policy_input *in, struct smtp_reply
 enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply *ret);
 
 /* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true `identity` holds who the client is now; else
- * reply says why (504 where it was not offered, 454 when we could not tell, 535 otherwise). */
+ * reply says why (504 where it was not offered, 525 to a disabled account, 454 when we could not tell, 535 otherwise). */
 bool policy_external(const struct policy_input *in, struct str authzid, struct buf *identity, struct smtp_reply *ret);
 
 #endif

@@ -21,11 +21,6 @@ void credentials_unref(struct credentials *c)
     free(c);
 }
 
-static void credentials_unrefp(struct credentials **c)
-{
-    credentials_unref(*c);
-}
-
 void credentials_judge(const struct credentials *c,
                        struct x509_st *leaf,
                        struct stack_st_X509 *chain,
@@ -46,42 +41,13 @@ void credentials_judge(const struct credentials *c,
 /* Asked by the handshake with client-certificate = require: the refusal becomes the TLS alert (EDG-21). */
 static int verify_required(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain)
 {
+    struct credentials *c = endpoint_credentials(arg);
     struct cert_verdict v = {0};
-    credentials_judge(arg, leaf, chain, &v);
+    credentials_judge(c, leaf, chain, &v);
     int code = cert_verify_code(&v);
     cert_verdict_done(&v);
+    credentials_unref(c);
     return code;
-}
-
-static const struct trust_config *trust_find(const struct service_config *sv, const char *name)
-{
-    for (size_t i = 0; i < sv->n_trusts; i++)
-        if (strcmp(sv->trusts[i].name, name) == 0)
-            return &sv->trusts[i];
-    return NULL;
-}
-
-static int trusts_load(const struct endpoint *e, struct credentials *c, char *why)
-{
-    c->trusts = xcalloc(e->cfg->n_trust + 1, sizeof(struct cert_trust *));
-    for (size_t i = 0; i < e->cfg->n_trust; i++) {
-        const struct trust_config *t = trust_find(e->service, e->cfg->trust[i]);
-        if (!t) {
-            (void)snprintf(why, SERVICE_WHY_MAX, "there is no trust block \"%s\"",
-                           e->cfg->trust[i]);
-            return -ENOENT;
-        }
-        struct cert_trust_config cfg = {.name = t->name,
-                                        .ca = (const char *const *)t->ca,
-                                        .n_ca = t->n_ca,
-                                        .crl = (const char *const *)t->crl,
-                                        .n_crl = t->n_crl};
-        int r = cert_trust_load(&cfg, &c->trusts[i], why);
-        if (r < 0)
-            return r;
-        c->n_trusts++;
-    }
-    return 0;
 }
 
 /* A ticket of another listener, or of this one under another policy, is not taken (EDG-15). */
@@ -93,10 +59,8 @@ static void session_context(const struct endpoint *e, struct buf *out)
         r = buf_printf(out, "/%s", e->cfg->trust[i]);
 }
 
-static int tls_load(const struct endpoint *e, struct credentials *c, char *why)
+static int tls_load(struct endpoint *e, struct tls_context **ret, char *why)
 {
-    if (e->cfg->tls == LISTENER_TLS_NONE)
-        return 0;
     struct buf context = BUF_INIT(1024);
     session_context(e, &context);
     struct tls_server_config cfg = {
@@ -104,52 +68,69 @@ static int tls_load(const struct endpoint *e, struct credentials *c, char *why)
         .key = e->cfg->key,
         .client_certificate = e->cfg->client_certificate,
         .verify = verify_required,
-        .verify_arg = c,
+        .verify_arg = e,
         .session_context = buf_str(&context).p,
     };
-    int r = tls_server_context_new(&cfg, &c->tls, why);
+    int r = tls_server_context_new(&cfg, ret, why);
     buf_done(&context);
     return r;
 }
 
-static int credentials_load(const struct endpoint *e, struct credentials **ret, char *why)
-{
-    CLEANUP(credentials_unrefp) struct credentials *c = xcalloc(1, sizeof(*c));
-    atomic_init(&c->refs, 1);
-    c->endpoint = e;
-    int r = trusts_load(e, c, why);
-    if (r == 0)
-        r = tls_load(e, c, why);
-    if (r < 0)
-        return r;
-    *ret = c;
-    c = NULL;
-    return 0;
-}
+/* ---- what is swapped ---- */
 
-/* Sessions made before the reload come back without their chains (EDG-13). */
-static void inherit(struct credentials *fresh, struct credentials *old)
+/* `tls` becomes the snapshot's. */
+static void publish(struct endpoint *e, struct anchors *anchors, struct tls_context *tls)
 {
+    struct credentials *fresh = xcalloc(1, sizeof(*fresh)), *old;
+    atomic_init(&fresh->refs, 1);
+    fresh->endpoint = e;
+    fresh->tls = tls;
+    fresh->n_trusts = e->cfg->n_trust;
+    fresh->trusts = xcalloc(e->cfg->n_trust + 1, sizeof(struct cert_trust *));
     for (size_t i = 0; i < fresh->n_trusts; i++)
-        for (size_t k = 0; k < old->n_trusts; k++)
-            if (strcmp(cert_trust_name(fresh->trusts[i]), cert_trust_name(old->trusts[k])) == 0)
-                cert_trust_inherit(fresh->trusts[i], old->trusts[k]);
-}
-
-int endpoint_reload(struct endpoint *e, char *why)
-{
-    struct credentials *fresh;
-    int r = credentials_load(e, &fresh, why);
-    if (r < 0)
-        return r;
-    if (e->current) /* only a reload changes it, and reloads come from one thread */
-        inherit(fresh, e->current);
+        fresh->trusts[i] = cert_trust_ref(anchors_find(anchors, e->cfg->trust[i]));
     (void)pthread_mutex_lock(&e->lock);
-    struct credentials *old = e->current;
+    old = e->current;
     e->current = fresh;
     (void)pthread_mutex_unlock(&e->lock);
+    (void)atomic_fetch_add(&e->generation, 1); /* after the swap: who sees it finds the new one */
     credentials_unref(old);
-    return 0;
+}
+
+static bool trusts_are_fresh(const struct endpoint *e, struct anchors *anchors)
+{
+    for (size_t i = 0; i < e->cfg->n_trust; i++)
+        if (e->current->trusts[i] != anchors_find(anchors, e->cfg->trust[i]))
+            return true;
+    return false;
+}
+
+static void refresh_failed(const struct endpoint *e, const char *why)
+{
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_ERROR, "reload-failed");
+    log_text(&l, "listener", e->cfg->name);
+    log_format(&l, "message", "what was loaded before stays: %s", why);
+    log_end(&l);
+}
+
+/* The context there is, or a fresh one: a new reference. */
+static struct tls_context *
+tls_refresh(struct endpoint *e, bool all, struct service_refreshed *count)
+{
+    struct tls_context *old = e->current->tls, *fresh;
+    char why[TLS_WHY_MAX] = "";
+    if (!old)
+        return NULL;
+    if (!watch_changed(&e->files) && !all)
+        return tls_context_ref(old);
+    if (tls_load(e, &fresh, why) < 0) {
+        count->failed++;
+        refresh_failed(e, why);
+        return tls_context_ref(old);
+    }
+    count->loaded++;
+    return fresh;
 }
 
 struct credentials *endpoint_credentials(struct endpoint *e)
@@ -197,15 +178,17 @@ static struct lookup lookup_of(struct table *t)
 struct table_place {
     const char *path; /* NULL: not set */
     struct table **table;
+    bool fold; /* keys are the same in any case */
 };
 
-#define TABLES_MAX 3
+#define TABLES_MAX 4
 
 static void table_places(struct endpoint *e, struct table_place places[TABLES_MAX])
 {
-    places[0] = (struct table_place){e->cfg->aliases, &e->aliases};
-    places[1] = (struct table_place){e->cfg->may_act_as, &e->may_act_as};
-    places[2] = (struct table_place){e->cfg->senders, &e->senders};
+    places[0] = (struct table_place){e->cfg->aliases, &e->aliases, false};
+    places[1] = (struct table_place){e->cfg->may_act_as, &e->may_act_as, false};
+    places[2] = (struct table_place){e->cfg->senders, &e->senders, false};
+    places[3] = (struct table_place){e->cfg->disabled, &e->disabled_table, true};
 }
 
 static int tables_open(struct endpoint *e, char *why)
@@ -213,7 +196,8 @@ static int tables_open(struct endpoint *e, char *why)
     struct table_place places[TABLES_MAX];
     table_places(e, places);
     for (size_t i = 0; i < TABLES_MAX; i++) {
-        int r = places[i].path ? table_open(places[i].path, false, places[i].table, why) : 0;
+        int r =
+            places[i].path ? table_open(places[i].path, places[i].fold, places[i].table, why) : 0;
         if (r < 0)
             return r;
     }
@@ -221,23 +205,22 @@ static int tables_open(struct endpoint *e, char *why)
                               .aliases = lookup_of(e->aliases),
                               .may_act_as = lookup_of(e->may_act_as)};
     e->sender = (struct sender_rights){e->cfg->sender, lookup_of(e->senders)};
+    e->disabled = lookup_of(e->disabled_table);
     return 0;
 }
 
-unsigned endpoint_refresh(struct endpoint *e)
+static void tables_refresh(struct endpoint *e, struct service_refreshed *count)
 {
     struct table_place places[TABLES_MAX];
-    unsigned fresh = 0;
     table_places(e, places);
     for (size_t i = 0; i < TABLES_MAX; i++) {
-        char why[TABLE_WHY_MAX];
+        char why[TABLE_WHY_MAX] = "";
         int r = *places[i].table ? table_refresh(*places[i].table, why) : 0;
+        count->loaded += r > 0;
+        count->failed += r < 0;
         if (r < 0)
-            log_message(LOG_LEVEL_ERROR, "reload", "listener %s keeps what it had: %s",
-                        e->cfg->name, why);
-        fresh += r > 0;
+            refresh_failed(e, why);
     }
-    return fresh;
 }
 
 static void tables_close(struct endpoint *e)
@@ -250,9 +233,44 @@ static void tables_close(struct endpoint *e)
         table_close(*places[i].table);
 }
 
+void endpoint_refresh(struct endpoint *e,
+                      struct anchors *anchors,
+                      bool all,
+                      struct service_refreshed *count)
+{
+    struct tls_context *tls = tls_refresh(e, all, count);
+    if (tls != e->current->tls || trusts_are_fresh(e, anchors))
+        publish(e, anchors, tls);
+    else
+        tls_context_unref(tls);
+    tables_refresh(e, count);
+}
+
+static int first_load(struct endpoint *e, struct anchors *anchors, char *why)
+{
+    struct tls_context *tls = NULL;
+    for (size_t i = 0; i < e->cfg->n_trust; i++) {
+        if (anchors_find(anchors, e->cfg->trust[i]))
+            continue;
+        (void)snprintf(why, SERVICE_WHY_MAX, "there is no trust block \"%s\"", e->cfg->trust[i]);
+        return -ENOENT;
+    }
+    int r = tables_open(e, why);
+    if (r == 0 && e->cfg->tls != LISTENER_TLS_NONE) {
+        watch_add(&e->files, e->cfg->certificate);
+        watch_add(&e->files, e->cfg->key);
+        (void)watch_changed(&e->files);
+        r = tls_load(e, &tls, why);
+    }
+    if (r == 0)
+        publish(e, anchors, tls);
+    return r;
+}
+
 int endpoint_init(struct endpoint *e,
                   const struct listener_config *cfg,
                   const struct service_config *service,
+                  struct anchors *anchors,
                   char *why)
 {
     *e = (struct endpoint){.cfg = cfg, .service = service};
@@ -265,9 +283,7 @@ int endpoint_init(struct endpoint *e,
     };
     (void)pthread_mutex_init(&e->lock, NULL);
     rules_compile(e);
-    int r = tables_open(e, why);
-    if (r == 0)
-        r = endpoint_reload(e, why);
+    int r = first_load(e, anchors, why);
     if (r < 0)
         endpoint_done(e);
     return r;
@@ -277,6 +293,7 @@ void endpoint_done(struct endpoint *e)
 {
     credentials_unref(e->current);
     tables_close(e);
+    watch_done(&e->files);
     free(e->rules);
     (void)pthread_mutex_destroy(&e->lock);
     *e = (struct endpoint){0};

@@ -1,13 +1,14 @@
 /* endpoint.h - one listener block at work, shared by all workers.
  *
- * What a reload changes (TLS context, trust anchors) is an immutable, counted snapshot: a session takes a
- * reference when it begins and keeps it to its end.
+ * What a reload changes (TLS context, trust anchors) is an immutable, counted snapshot.  A session takes a reference
+ * when it begins, and exchanges it for the newest before each command.
  */
 #ifndef POSTERN_ENDPOINT_H
 #define POSTERN_ENDPOINT_H
 
 #include "base/table.h"
-#include "server/service.h"
+#include "base/watch.h"
+#include "server/anchors.h"
 #include "smtp/server.h"
 
 #include <pthread.h>
@@ -30,21 +31,28 @@ struct endpoint {
     struct table *aliases, *may_act_as, *senders; /* NULL: not set */
     struct authz authz;                           /* reads the first two */
     struct sender_rights sender;                  /* and the third */
+    struct table *disabled_table;
+    struct lookup disabled; /* who may not log in: identities and fingerprints of certificates */
     pthread_mutex_t lock;
     struct credentials *current; /* under lock */
+    /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */
+    atomic_uint generation;
+    struct watch files;     /* certificate and key; the main thread's */
     atomic_uint connections;
 };
 
 MUST_USE int endpoint_init(struct endpoint *e,
                            const struct listener_config *cfg,
                            const struct service_config *service,
+                           struct anchors *anchors,
                            char *why);
 void endpoint_done(struct endpoint *e);
-MUST_USE int endpoint_reload(struct endpoint *e, char *why);
-
-/* Picks up tables that have changed; the main thread only.  What cannot be read is logged, once for each change, and
- * the old entries stay.  Returns how many are new. */
-unsigned endpoint_refresh(struct endpoint *e);
+/* After anchors_refresh(), on the same thread.  Loads what has changed, or all; what cannot be loaded stays as it was,
+ * which is logged once for each change. */
+void endpoint_refresh(struct endpoint *e,
+                      struct anchors *anchors,
+                      bool all,
+                      struct service_refreshed *count);
 
 struct credentials *endpoint_credentials(struct endpoint *e); /* a new reference */
 void credentials_unref(struct credentials *c);                /* NULL is fine */

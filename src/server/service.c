@@ -1,7 +1,6 @@
 #include "server/service.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "net/listener.h"
 #include "server/worker.h"
 
@@ -13,6 +12,7 @@
 
 struct service {
     struct service_config cfg;
+    struct anchors *anchors;
     struct endpoint *endpoints;
     size_t n_endpoints;
     struct worker **workers;
@@ -27,6 +27,7 @@ void service_free(struct service *sv)
         worker_free(sv->workers[i]);
     for (size_t i = 0; i < sv->n_endpoints; i++)
         endpoint_done(&sv->endpoints[i]);
+    anchors_free(sv->anchors);
     free(sv->workers);
     free(sv->endpoints);
     free(sv);
@@ -47,7 +48,7 @@ static int bind_address(struct service *sv, struct endpoint *e, const char *addr
 static int endpoint_open(struct service *sv, const struct listener_config *lc, char *why)
 {
     struct endpoint *e = &sv->endpoints[sv->n_endpoints];
-    int r = endpoint_init(e, lc, &sv->cfg, why);
+    int r = endpoint_init(e, lc, &sv->cfg, sv->anchors, why);
     if (r < 0)
         return r;
     sv->n_endpoints++;
@@ -64,6 +65,11 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
     sv->workers = xcalloc(cfg->workers + 1, sizeof(struct worker *));
     for (; sv->n_workers < MAX(cfg->workers, 1U); sv->n_workers++)
         sv->workers[sv->n_workers] = worker_new();
+    int loaded = anchors_new(cfg, &sv->anchors, why);
+    if (loaded < 0) {
+        service_free(sv);
+        return loaded;
+    }
     for (size_t i = 0; i < cfg->n_listeners; i++) {
         char detail[SERVICE_WHY_MAX] = "";
         int r = endpoint_open(sv, &cfg->listeners[i], detail);
@@ -90,28 +96,12 @@ int service_start(struct service *sv, struct spool *sp, struct relay *relay, cha
     return 0;
 }
 
-int service_reload(struct service *sv, char *why)
+void service_refresh(struct service *sv, bool all, struct service_refreshed *ret)
 {
-    int worst = 0;
-    for (size_t i = 0; i < sv->n_endpoints; i++) {
-        char detail[SERVICE_WHY_MAX] = "";
-        int r = endpoint_reload(&sv->endpoints[i], detail);
-        if (r == 0)
-            continue;
-        worst = r;
-        (void)snprintf(why, SERVICE_WHY_MAX, "listener %.64s keeps its old certificates: %.400s",
-                       sv->endpoints[i].cfg->name, detail);
-        log_message(LOG_LEVEL_ERROR, "reload", "%s", why);
-    }
-    return worst;
-}
-
-unsigned service_refresh(struct service *sv)
-{
-    unsigned fresh = 0;
+    *ret = (struct service_refreshed){0};
+    anchors_refresh(sv->anchors, all, ret);
     for (size_t i = 0; i < sv->n_endpoints; i++)
-        fresh += endpoint_refresh(&sv->endpoints[i]);
-    return fresh;
+        endpoint_refresh(&sv->endpoints[i], sv->anchors, all, ret);
 }
 
 static bool service_is_empty(const struct service *sv)

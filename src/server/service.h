@@ -33,13 +33,14 @@ struct service_config {
 MUST_USE int service_new(const struct service_config *cfg, struct service **ret, char *why);
 MUST_USE int service_start(struct service *sv, struct spool *sp, struct relay *relay, char *why);
 
-/* Loads certificates, keys, trust anchors and CRLs again (SIGHUP, TLS-16).  Sessions go on with what they began
- * with; a file that is broken keeps the old ones of its listener, and `why` names it. Any thread. */
-MUST_USE int service_reload(struct service *sv, char *why);
+struct service_refreshed {
+    unsigned loaded, failed; /* trust blocks, server certificates, tables */
+};
 
-/* Picks up every table that has changed; blocks on files, so the main thread calls it, from time to time.  Returns how
- * many are new; what cannot be read is logged. */
-unsigned service_refresh(struct service *sv);
+/* Loads whatever has changed of certificates, keys, trust anchors, revocation lists and tables, or `all` of it (SIGHUP,
+ * TLS-16).  No session ends by it but those whose client is not welcome any more (EDG-18).  What cannot be loaded keeps
+ * what was there before; one log line for each change names the file.  The thread that made the service. */
+void service_refresh(struct service *sv, bool all, struct service_refreshed *ret);
 
 /* Accepts no more, tells idle clients 421 4.3.2, lets what is in flight finish for at most grace_ms, then ends every
  * session and its threads.  Before relay_stop() and spool_close(). NULL is fine. */

@@ -81,6 +81,7 @@ static enum smtp_decision on_starttls(void *ctx, struct smtp_reply *reply)
 {
     struct session *s = ctx;
     (void)reply;
+    session_renew(s);
     s->start_tls = true;
     return SMTP_YES;
 }
@@ -204,6 +205,7 @@ void session_start(struct worker *w, struct endpoint *e, int fd)
     s->end_reason = "quit";
     session_name(s);
     buf_init(&s->out, OUT_MAX);
+    s->generation = atomic_load(&e->generation); /* before them: at worst they are taken twice */
     s->credentials = endpoint_credentials(e);
     s->engine = smtp_server_new(&e->smtp, &engine_ops, s, &s->out);
     s->stream = stream_accepted(worker_loop(w), fd, &stream_ops, s);

@@ -18,6 +18,8 @@ struct policy_input session_policy(const struct session *s)
         .verdict = &s->verdict,
         .authz = &s->endpoint->authz,
         .now_ms = clock_wall_ms(),
+        .disabled = &s->endpoint->disabled,
+        .identity = s->identity,
     };
 }
 
@@ -31,6 +33,7 @@ void session_judge(struct session *s, const struct tls_facts *facts)
     s->tls_version = facts->version;
     s->tls_cipher = facts->cipher;
     s->tls_group = facts->group;
+    s->leaf = facts->leaf;
     cert_verdict_done(&s->verdict);
     /* A resumed session is judged again, as everything is now (EDG-13, EDG-14). */
     credentials_judge(s->credentials, facts->leaf, facts->chain, &s->verdict);
@@ -58,6 +61,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 void session_offer(void *ctx, struct smtp_offer *ret)
 {
     struct session *s = ctx;
+    session_renew(s);
     struct policy_input in = session_policy(s);
     ret->starttls = !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS;
     if (policy_offers_external(&in))
@@ -86,10 +90,17 @@ enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply 
 {
     static const char *const guarded[] = {"RCPT", "DATA", "BDAT", "VRFY", "EXPN"}; /* SUB-04 */
     struct session *s = ctx;
+    session_renew(s);
     struct policy_input in = session_policy(s);
     if (!in.secure && s->endpoint->cfg->require_tls) { /* STLS-10 */
         *reply = smtp_reply(530, "5.7.0", "Must issue a STARTTLS command first");
         return SMTP_NO;
+    }
+    struct smtp_reply bye;
+    if (policy_other(&in, &bye) == POLICY_CLOSE) { /* EDG-18 */
+        s->end_reason = "not welcome any more";
+        *reply = bye;
+        return SMTP_CLOSE;
     }
     if (strcmp(verb, "AUTH") == 0)
         return admit_auth(s, reply);

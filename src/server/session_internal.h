@@ -27,6 +27,8 @@ struct session {
     struct worker *worker;
     struct endpoint *endpoint;
     struct credentials *credentials;
+    unsigned generation; /* of the endpoint, when they were taken */
+    struct x509_st *leaf; /* the client's certificate, the stream's; NULL: none */
     struct stream *stream;
     struct smtp_server *engine;
     struct transfer *transfer; /* NULL outside the text of a message */
@@ -65,6 +67,10 @@ enum smtp_auth_step session_auth(void *ctx,
 void session_auth_cancelled(void *ctx);
 bool session_auth_overtaken(void *ctx);
 
+/* ---- session_renew.c ---- */
+/* Takes over what was loaded since: before each command, and before TLS begins. */
+void session_renew(struct session *s);
+
 /* ---- session_mail.c ---- */
 enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
 enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
@@ -88,6 +94,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
 void session_log_connect(const struct session *s);
 void session_log_tls(const struct session *s, bool resumed);
+void session_log_judged_again(const struct session *s);
 void session_log_login(const struct session *s);
 void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);
 void session_log_workaround(const struct session *s, const char *name);

@@ -44,6 +44,17 @@ void session_log_tls(const struct session *s, bool resumed)
     log_end(&l);
 }
 
+void session_log_judged_again(const struct session *s)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_NOTICE, "judged-again");
+    log_text(&l, "identity", s->identity);
+    log_text(&l, "certificate", cert_outcome_name(s->verdict.outcome));
+    if (s->verdict.reason[0])
+        log_text(&l, "reason", s->verdict.reason);
+    log_end(&l);
+}
+
 void session_log_login(const struct session *s)
 {
     struct log_line l;

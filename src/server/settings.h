@@ -36,6 +36,7 @@ struct listener_config {
     enum sender_rule sender; /* own | any | domain | table; default own */
     char *senders;           /* table for SENDER_TABLE */
     enum header_from header_from; /* ignore | reject | add-sender; default ignore */
+    char *disabled;            /* table of identities and fingerprints that may not log in; NULL: none */
     char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
     size_t n_peers;
     unsigned workarounds;      /* set of WORKAROUND_*; default: all */

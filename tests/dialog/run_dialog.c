@@ -345,6 +345,20 @@ static bool dir_expire(struct run *r, const char *arg)
     return send_and_settle(r);
 }
 
+/* What leaves before it is sent before the files change. */
+static bool dir_becomes(struct run *r, const char *arg)
+{
+    return send_and_settle(r) &&
+           (world_certificate_becomes(arg) || fail(r, "no such certificate: %s", arg));
+}
+
+static bool dir_disable(struct run *r, const char *arg)
+{
+    bool good = send_and_settle(r);
+    world_disable(arg);
+    return good;
+}
+
 static bool dir_timeout(struct run *r, const char *arg)
 {
     (void)arg;
@@ -440,6 +454,8 @@ static const struct {
     {"spool",    dir_spool   },
     {"silent",   dir_silent  },
     {"expire",   dir_expire  },
+    {"becomes",  dir_becomes },
+    {"disable",  dir_disable },
     {"timeout",  dir_timeout },
     {"leave",    dir_leave   },
     {"shutdown", dir_shutdown},

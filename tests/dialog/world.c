@@ -67,6 +67,7 @@ static struct {
     unsigned later; /* set of 1 << op */
     struct held held;
     const char *certificate;
+    char disabled[128]; /* "" nobody is */
     const char *mood;
     struct spool_draft *draft; /* the only one */
     struct commit commit;      /* done NULL: none under way */
@@ -306,6 +307,23 @@ bool world_handshake(const char *certificate)
     w.certificate = certificate;
     s->ops->secured(s->ctx, &facts);
     return true;
+}
+
+bool world_certificate_becomes(const char *certificate)
+{
+    for (size_t i = 0; i < ARRAY_LEN(certificates); i++) {
+        if (strcmp(certificates[i].name, certificate) != 0)
+            continue;
+        w.certificate = certificates[i].name;
+        (void)atomic_fetch_add(&w.endpoint.generation, 1);
+        return true;
+    }
+    return false;
+}
+
+void world_disable(const char *key)
+{
+    (void)snprintf(w.disabled, sizeof(w.disabled), "%s", key);
 }
 
 void world_certificate_expires(void)
@@ -667,9 +685,9 @@ struct entry {
 };
 
 static struct entry aliases[] = {
-    {"alice",  "alice@example.org"},
-    {"bobby",  "bob@example.org"  },
-    {NULL,     NULL               },
+    {"alice", "alice@example.org"},
+    {"bobby", "bob@example.org"  },
+    {NULL,    NULL               },
 };
 
 static struct entry may_act_as[] = {
@@ -679,8 +697,14 @@ static struct entry may_act_as[] = {
 
 static struct entry senders[] = {
     {"alice@example.org", "info@example.org *@news.example.org /alice-[0-9]+@example\\.org/"},
-    {NULL,                NULL                                                             },
+    {NULL,                NULL                                                              },
 };
+
+static int disabled_get(void *arg, struct str key, struct buf *value)
+{
+    (void)value;
+    return str_eq(key, str_of(arg)) ? 0 : -ENOENT;
+}
 
 static int entry_get(void *arg, struct str key, struct buf *value)
 {
@@ -726,8 +750,9 @@ static void configure(const struct world_setup *setup)
                  .size_max = setup->size_max,
                  .recipients_max = setup->recipients_max,
                  .errors_max = setup->errors_max},
-        .sender = {setup->sender, {entry_get, senders}},
-        .authz = {.rule = setup->authz, .may_act_as = {entry_get, may_act_as}},
+        .sender = {setup->sender, {entry_get, senders}                   },
+        .disabled = {disabled_get,                           w.disabled               },
+        .authz = {.rule = setup->authz,                            .may_act_as = {entry_get, may_act_as}},
     };
     if (setup->aliases)
         w.endpoint.authz.aliases = (struct lookup){entry_get, aliases};

@@ -56,6 +56,10 @@ bool world_later(const char *op);
 /* "ok", "slow" (takes octets, asks for a pause), "full", "broken", "full-at-commit", "broken-at-commit". */
 bool world_spool(const char *mood);
 void world_certificate_expires(void);
+/* From now on the files say so of the client's certificate: false when there is no such one. */
+bool world_certificate_becomes(const char *certificate);
+/* An identity or a fingerprint enters the table of the disabled. */
+void world_disable(const char *key);
 void world_idle_too_long(void);
 void world_client_leaves(void);
 void world_shuts_down(bool now);

@@ -119,6 +119,12 @@ def test_msmtp_without_user(house, tmp_path, message, token):
     assert not house.mailbox(BOB).holding(token)
 
 
+def test_msmtp_without_user_where_mail_would_do(house, mode, tmp_path, message, token):
+    """O2-02: on an implicit listener the exchange it gave up is forgotten, and MAIL does what it does by itself."""
+    msmtp(house, tmp_path, f"implicit-{mode}", message, "external")
+    arrived(house, token, f"implicit-{mode}", "implicit")
+
+
 def test_msmtp_expired(house, mode, tmp_path, message):
     """EDG-21: the reason reaches the person, also under TLS 1.3."""
     status, said = msmtp(house, tmp_path, f"implicit-{mode}", message, "off", status=None, certificate="expired")

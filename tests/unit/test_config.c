@@ -81,9 +81,9 @@ static int read_text(const char *text, size_t len, struct config **ret)
 static const char whole[] =
     "# everything once\n"
     "hostname = \"mail.example.org\"\n"
-    "workers = 3  log-level = debug\n"
+    "workers = 3  log-level = debug  reload-interval = 5s\n"
     "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
-    "trust devices { ca = ca.pem }\n"
+    "trust devices { ca = ca.pem  crl = \"/\" }\n"
     "identity email { source = san-email }\n"
     "identity device { source = san-dns  trust = {devices} }\n"
     "listener submission {\n"
@@ -95,7 +95,7 @@ static const char whole[] =
     "    certificate-auth   = explicit\n"
     "    trust              = {staff, devices}\n"
     "    sender = any  message-size = 10M  recipients = 200  errors = 0\n"
-    "    connections = 7  timeout = 1m  workarounds = {}\n"
+    "    connections = 7  timeout = 1m  workarounds = {}  disabled = ca.pem\n"
     "}\n"
     "listener mx { address = \"*:25\" role = relay " TLS
     " peers = {\"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:"
@@ -165,6 +165,8 @@ static void listeners_are_read(void **state)
     assert_int_equal(a->errors_max, 0);
     assert_int_equal(a->connections_max, 7);
     assert_int_equal(a->workarounds, 0);
+    assert_non_null(strstr(a->disabled, "/ca.pem"));
+    assert_int_equal(c->reload_interval_ms, 5000);
     assert_int_equal(a->timeout_ms, 60000);
     assert_int_equal(a->line, 8);
     assert_int_equal(b->role, ROLE_RELAY);

@@ -4,6 +4,7 @@
 
 #include "auth/policy.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 /* O open  I open, implicit step  R refused, no word of certificates  W refused with the verdict's reason
@@ -30,7 +31,41 @@ static const struct {
     {CERT_AUTH_IMPLICIT, AUTH_OTHER,    "implicit, other",    "OOOOO", "O2-13"              },
 };
 
+/* The same when everybody the certificate names is disabled, and whom the session is authenticated as.
+ * D refused, 525 5.7.13  X closed, "disabled". */
+static const struct {
+    enum cert_auth rule;
+    enum auth_history history;
+    const char *row, *cells, *ids;
+} disabled_drawing[] = {
+    {CERT_AUTH_OFF,      AUTH_UNTRIED,  "disabled, off, untried",       "RRRRR", "OPN-01"},
+    {CERT_AUTH_OFF,      AUTH_FAILED,   "disabled, off, failed",        "RRRRR", "OPN-01"},
+    {CERT_AUTH_OFF,      AUTH_OTHER,    "disabled, off, other",         "XXXXX", "EDG-18"},
+    {CERT_AUTH_EXPLICIT, AUTH_UNTRIED,  "disabled, explicit, untried",  "RWWDD", "O2-08" },
+    {CERT_AUTH_EXPLICIT, AUTH_FAILED,   "disabled, explicit, failed",   "RWWDD", "O2-08" },
+    {CERT_AUTH_EXPLICIT, AUTH_EXPLICIT, "disabled, explicit, done",     "XXXXX", "EDG-18"},
+    {CERT_AUTH_EXPLICIT, AUTH_OTHER,    "disabled, explicit, other",    "XXXXX", "EDG-18"},
+    {CERT_AUTH_IMPLICIT, AUTH_UNTRIED,  "disabled, implicit, untried",  "RWWDD", "O2-08" },
+    {CERT_AUTH_IMPLICIT, AUTH_FAILED,   "disabled, implicit, failed",   "RWWDD", "O2-08" },
+    {CERT_AUTH_IMPLICIT, AUTH_EXPLICIT, "disabled, implicit, explicit", "XXXXX", "EDG-18"},
+    {CERT_AUTH_IMPLICIT, AUTH_IMPLICIT, "disabled, implicit, implicit", "XXXXX", "EDG-18"},
+    {CERT_AUTH_IMPLICIT, AUTH_OTHER,    "disabled, implicit, other",    "XXXXX", "EDG-18"},
+};
+
 static char alice[] = "alice@example.org", bob[] = "Bob@example.org";
+
+/* `arg` is a list of keys. */
+static int listed(void *arg, struct str key, struct buf *value)
+{
+    (void)value;
+    for (char **k = arg; *k; k++)
+        if (str_eq(key, str_of(*k)))
+            return 0;
+    return -ENOENT;
+}
+
+static char *both[] = {alice, bob, NULL}, *only_alice[] = {alice, NULL};
+static const struct lookup both_disabled = {listed, both}, alice_disabled = {listed, only_alice};
 
 static struct cert_verdict verdict_of(enum cert_outcome o)
 {
@@ -52,8 +87,12 @@ static char cell_of(enum policy_access a, const struct smtp_reply *r)
         return 'O';
     if (a == POLICY_IMPLICIT)
         return 'I';
+    if (a == POLICY_CLOSE && (r->code != 421 || strcmp(r->enhanced, "4.7.0") != 0))
+        return '?';
     if (a == POLICY_CLOSE)
-        return r->code == 421 && strcmp(r->enhanced, "4.7.0") == 0 ? 'C' : '?';
+        return strstr(r->text, "disabled") ? 'X' : 'C';
+    if (r->code == 525)
+        return strcmp(r->enhanced, "5.7.13") == 0 ? 'D' : '?';
     if (r->code != 530 || strcmp(r->enhanced, "5.7.0") != 0)
         return '?';
     if (strstr(r->text, "reason ") || strstr(r->text, "expired"))
@@ -91,6 +130,75 @@ static void every_cell_of_a_submission_listener(void **state)
             check(drawing[i].row, cell_of(policy_mail(&in, &r3), &r3) == got);
         }
     }
+}
+
+static void every_cell_of_a_disabled_account(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(disabled_drawing); i++) {
+        for (size_t o = 0; o < 5; o++) {
+            struct cert_verdict v = verdict_of((enum cert_outcome)o);
+            struct policy_input in = {.cert_auth = disabled_drawing[i].rule,
+                                      .secure = true,
+                                      .history = disabled_drawing[i].history,
+                                      .verdict = &v,
+                                      .now_ms = 500,
+                                      .disabled = &both_disabled,
+                                      .identity = alice};
+            struct smtp_reply r = {0};
+            CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
+            char got = cell_of(policy_mail(&in, &r), &r);
+            if (got != disabled_drawing[i].cells[o])
+                fail_msg("%s, verdict %zu (%s): want %c, got %c: %d %s", disabled_drawing[i].row, o,
+                         disabled_drawing[i].ids, disabled_drawing[i].cells[o], got, r.code,
+                         r.text);
+            check(disabled_drawing[i].row, !policy_offers_external(&in));
+            check(disabled_drawing[i].row, !policy_external(&in, STR(""), &identity, &r));
+            check(disabled_drawing[i].row, got != 'D' || r.code == 525);
+            check(disabled_drawing[i].row, !policy_external(&in, str_of(alice), &identity, &r));
+        }
+    }
+}
+
+/* Of two identities one is disabled: the other may be asked for, and nothing is said of who is no business of the
+ * client's. */
+static void one_of_two_identities_is_disabled(void **state)
+{
+    (void)state;
+    struct cert_verdict v = verdict_of(CERT_AMBIGUOUS);
+    struct policy_input in = {.cert_auth = CERT_AUTH_IMPLICIT,
+                              .secure = true,
+                              .verdict = &v,
+                              .now_ms = 1,
+                              .disabled = &alice_disabled};
+    struct smtp_reply r = {0};
+    CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
+    assert_true(policy_offers_external(&in));
+    assert_false(policy_external(&in, str_of(alice), &identity, &r));
+    assert_int_equal(r.code, 525);
+    assert_false(policy_external(&in, STR(""), &identity, &r)); /* EDG-02: it chooses nobody */
+    assert_int_equal(r.code, 535);
+    assert_false(policy_external(&in, STR("eve@example.org"), &identity, &r));
+    assert_int_equal(r.code, 535);
+    assert_null(strstr(r.text, "disabled"));
+    assert_true(policy_external(&in, str_of(bob), &identity, &r));
+    assert_int_equal(cell_of(policy_mail(&in, &r), &r), 'W');
+}
+
+/* On a relay listener a disabled account brings mail like anybody, and relays nothing. */
+static void a_disabled_account_on_a_relay_listener(void **state)
+{
+    (void)state;
+    struct cert_verdict v = verdict_of(CERT_ACCEPTABLE);
+    struct policy_input in = {.role = ROLE_RELAY,
+                              .cert_auth = CERT_AUTH_IMPLICIT,
+                              .secure = true,
+                              .verdict = &v,
+                              .now_ms = 1,
+                              .disabled = &alice_disabled};
+    struct smtp_reply r = {0};
+    assert_int_equal(policy_mail(&in, &r), POLICY_OPEN);
+    assert_int_equal(policy_relay(&in, &r), POLICY_REFUSED);
 }
 
 static void in_the_clear_a_certificate_does_not_exist(void **state)
@@ -250,6 +358,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_of_a_submission_listener),
+        cmocka_unit_test(every_cell_of_a_disabled_account),
+        cmocka_unit_test(one_of_two_identities_is_disabled),
+        cmocka_unit_test(a_disabled_account_on_a_relay_listener),
         cmocka_unit_test(in_the_clear_a_certificate_does_not_exist),
         cmocka_unit_test(a_certificate_that_expired_meanwhile_is_no_good),
         cmocka_unit_test(the_offer_is_a_promise),

@@ -1,0 +1,50 @@
+/* An open session and what was loaded since it began: its certificate is judged again as everything is now (EDG-18). */
+#include "server/session_internal.h"
+
+#include <stdio.h>
+
+static bool names_the_same(const struct cert_verdict *a, const struct cert_verdict *b)
+{
+    if (a->n_identities != b->n_identities)
+        return false;
+    for (size_t i = 0; i < a->n_identities; i++)
+        if (strcmp(a->identities[i], b->identities[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Whoever logged in by a certificate is not silently somebody else, nor goes on as who the certificate no longer names. */
+static void refuse_other_names(struct session *s, const struct cert_verdict *before)
+{
+    bool by_certificate = s->history == AUTH_EXPLICIT || s->history == AUTH_IMPLICIT;
+    bool good = s->verdict.outcome == CERT_ACCEPTABLE || s->verdict.outcome == CERT_AMBIGUOUS;
+    if (!by_certificate || !good || names_the_same(before, &s->verdict))
+        return;
+    s->verdict.outcome = CERT_UNMAPPED;
+    s->verdict.cause = CERT_CAUSE_NO_IDENTITY;
+    (void)snprintf(s->verdict.reason, sizeof(s->verdict.reason),
+                   "client certificate names another identity now");
+}
+
+static void judge_again(struct session *s)
+{
+    struct cert_verdict before = s->verdict;
+    s->verdict = (struct cert_verdict){0};
+    credentials_judge(s->credentials, s->leaf, NULL, &s->verdict);
+    refuse_other_names(s, &before);
+    if (before.outcome != s->verdict.outcome || before.cause != s->verdict.cause)
+        session_log_judged_again(s);
+    cert_verdict_done(&before);
+}
+
+void session_renew(struct session *s)
+{
+    unsigned now = atomic_load(&s->endpoint->generation);
+    if (now == s->generation)
+        return;
+    credentials_unref(s->credentials);
+    s->generation = now;
+    s->credentials = endpoint_credentials(s->endpoint);
+    if (smtp_server_is_secure(s->engine))
+        judge_again(s);
+}
