@@ -258,12 +258,18 @@ static bool is_about_connection(const struct conn *c, const struct smtp_outcome 
 
 /* ---- what the session does ---- */
 
+/* Whom we set out for (TLS-09, ID-01). */
+static const char *tls_name(const struct conn *c)
+{
+    const struct route_config *route = c->hop->route;
+    return route->tls_name ? route->tls_name : route->host;
+}
+
 static void on_start_tls(void *ctx)
 {
     struct conn *c = ctx;
-    const struct route_config *route = c->hop->route;
     c->tls_begun = true;
-    stream_start_tls(c->stream, c->hop->tls, route->tls_name ? route->tls_name : route->host);
+    stream_start_tls(c->stream, c->hop->tls, tls_name(c));
 }
 
 static void on_ready(void *ctx)
@@ -410,8 +416,6 @@ static const char *words_for(const struct conn *c, enum stream_end end)
     case STREAM_TIMEOUT:
         return "timed out";
     case STREAM_TLS_FAILED:
-        if (!c->tls_up)
-            return "the TLS handshake failed";
         /* [rfc8446 4.4.2.4] With TLS 1.3 our certificate is judged after our handshake is done (EDG-22). */
         return c->heard || !c->hop->route->certificate ? "TLS failed"
                                                        : "our certificate was refused";
@@ -427,7 +431,11 @@ static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
     struct conn *c = ctx;
     if (end == STREAM_TIMEOUT && conn_is_idle(c))
         smtp_client_quit(c->client);
-    (void)snprintf(c->why, sizeof(c->why), "%s: %s", words_for(c, end), detail);
+    if (end == STREAM_TLS_FAILED && !c->tls_up)
+        (void)snprintf(c->why, sizeof(c->why), "the TLS handshake with %s failed: %s", tls_name(c),
+                       detail);
+    else
+        (void)snprintf(c->why, sizeof(c->why), "%s: %s", words_for(c, end), detail);
     smtp_client_lost(c->client, c->why);
     turn(c);
 }

@@ -89,10 +89,12 @@ bool report_is_due(struct job *job)
 
 /* ---- what goes back of the message ---- */
 
-/* [rfc3461 4.3] RET is about failures; more than one piece of the spool is not sent around again. */
+/* [rfc3461 4.3] RET is about failures; more than one piece of the spool is not sent around again.  The postmaster
+ * gets a report that nobody else took whole: what it tells is told nowhere else. */
 static bool goes_back_whole(const struct job *job)
 {
-    if (job->m->envelope.ret != 'F' || job->m->size > (int64_t)SPOOL_CHUNK)
+    bool asked = job->m->envelope.ret == 'F' || is_null(job);
+    if (!asked || job->m->size > (int64_t)SPOOL_CHUNK)
         return false;
     for (size_t i = 0; i < job->m->n_targets; i++)
         if (job->fates[i].is_reported && job->fates[i].action == DSN_FAILED)

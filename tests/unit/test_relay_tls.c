@@ -195,7 +195,7 @@ static void a_server_nobody_vouches_for_gets_nothing(void **state)
     tls_route(&h, &p, ROUTE_TLS_VERIFY)->tls_name = "other.example";
     house_start(&h);
     send_one(&h);
-    LOG_WAIT(" hop-down ", "the TLS handshake failed");
+    LOG_WAIT(" hop-down ", "the TLS handshake with other.example failed");
     house_close(&h, 1);
     p.n_done = p.n_scripts;
     peer_stop(&p);
