@@ -411,7 +411,7 @@ void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply)
 
 bool smtp_server_is_idle(const struct smtp_server *s)
 {
-    return !s->t && s->wait == WAIT_NOTHING && s->state != SS_SASL && s->state != SS_TLS;
+    return !s->t && s->wait == WAIT_NOTHING && s->state != SS_SASL;
 }
 
 bool smtp_server_is_waiting(const struct smtp_server *s)

@@ -155,7 +155,7 @@ void smtp_server_secured(struct smtp_server *s);
 /* Writes `reply` (a 421: time-out, shutdown) and ends the session; inside a reply-less moment of DATA too. */
 void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply);
 
-bool smtp_server_is_idle(const struct smtp_server *s); /* no transaction, nothing suspended */
+bool smtp_server_is_idle(const struct smtp_server *s); /* no transaction, nothing suspended; awaiting TLS is idle too */
 bool smtp_server_is_waiting(const struct smtp_server *s); /* an op said "later" */
 bool smtp_server_has_ended(const struct smtp_server *s);
 bool smtp_server_is_secure(const struct smtp_server *s);
