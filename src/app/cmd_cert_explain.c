@@ -26,8 +26,9 @@ static const char help[] =
     "      --listener NAME  on that listener only\n"
     "      --ca FILE        instead: with these CAs; may be repeated\n"
     "      --crl FILE       and these revocation lists; may be repeated\n"
-    "      --source WORD    and identities from san-email (default), san-dns, san-uri,\n"
-    "                       fingerprint, public-key, in this order; may be repeated\n"
+    "      --source WORD    and identities from san-email (default), san-dns, san-uri, san-upn,\n"
+    "                       san-email-utf8, subject-cn, subject-email, subject-uid, fingerprint,\n"
+    "                       public-key, issuer-serial, in this order; may be repeated\n"
     "      --at TIME        judges it at 2026-12-31 or 2026-12-31T23:59:59Z instead of now\n"
     "      --json           as JSON\n"
     "      --help\n"
@@ -40,6 +41,7 @@ struct explain {
     int64_t now_ms;
     bool json;
     json_t *verdicts; /* with --json */
+    json_t *tried;    /* what the rules said, of the verdict being made */
     size_t judged, good;
     struct cert_bundle bundle;
 };
@@ -130,17 +132,42 @@ print_verdict(const char *title, const struct listener_config *ls, const struct 
         printf("  so          %s\n", effect);
 }
 
-static json_t *
-verdict_json(const char *title, const struct listener_config *ls, const struct cert_verdict *v)
+static json_t *verdict_json(const char *title,
+                            const struct listener_config *ls,
+                            const struct cert_verdict *v,
+                            json_t *tried)
 {
     const char *effect = consequence(ls, v);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s*}", "where", title, "outcome",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s*, s:O}", "where", title, "outcome",
                      cert_outcome_name(v->outcome), "cause", cert_cause_name(v->cause), "reason",
                      v->reason, "identities", texts_json(v->identities, v->n_identities), "trust",
-                     v->trust, "rule", v->rule, "effect", effect);
+                     v->trust, "rule", v->rule, "effect", effect, "tried", tried);
 }
 
 /* --- judging */
+
+static void
+keep_finding(void *arg, const struct cert_rule *rule, const char *value, const char *finding)
+{
+    struct explain *ex = arg;
+    (void)json_array_append_new(ex->tried, json_pack("{s:s, s:s, s:s*, s:s}", "rule", rule->name,
+                                                     "source", cert_source_name(rule->source),
+                                                     "value", value, "finding", finding));
+}
+
+static void print_findings(const json_t *tried)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(tried, i, one)
+    {
+        const char *rule, *source, *value = NULL, *finding;
+        if (json_unpack(one, "{s:s, s:s, s?:s, s:s}", "rule", &rule, "source", &source, "value",
+                        &value, "finding", &finding) == 0)
+            printf("  %-11s %s (%s)%s%s: %s\n", i ? "" : "tried", rule, source, value ? " " : "",
+                   value ? value : "", finding);
+    }
+}
 
 static void judge(struct explain *ex,
                   const char *title,
@@ -151,15 +178,18 @@ static void judge(struct explain *ex,
                   size_t n_rules)
 {
     struct cert_verdict v;
-    cert_judge(&(struct cert_request){ex->bundle.leaf, ex->bundle.chain, trusts, n_trusts, rules,
-                                      n_rules, ex->now_ms},
-               &v);
+    struct cert_request rq = {ex->bundle.leaf, ex->bundle.chain, trusts,       n_trusts, rules,
+                              n_rules,         ex->now_ms,       keep_finding, ex};
+    CLEANUP(certcmd_json_decrefp) json_t *tried = ex->tried = json_array();
+    cert_judge(&rq, &v);
     ex->judged++;
     ex->good += v.outcome == CERT_ACCEPTABLE;
     if (ex->json)
-        (void)json_array_append_new(ex->verdicts, verdict_json(title, ls, &v));
+        (void)json_array_append_new(ex->verdicts, verdict_json(title, ls, &v, tried));
     else
         print_verdict(title, ls, &v);
+    if (!ex->json)
+        print_findings(tried);
     cert_verdict_done(&v);
 }
 
@@ -172,7 +202,8 @@ static int judge_with_files(struct explain *ex)
         ex->sources = (struct certcmd_list){{"san-email"}, 1};
     for (size_t i = 0; i < ex->sources.n; i++) {
         rules[i] = (struct cert_rule){.name = ex->sources.items[i]};
-        if (cert_source_parse(ex->sources.items[i], &rules[i].source) < 0)
+        if (cert_source_parse(ex->sources.items[i], &rules[i].source) < 0 ||
+            rules[i].source == CERT_SOURCE_SUBJECT)
             return certcmd_usage_error(ex->program, "--source %s is unknown", ex->sources.items[i]);
     }
     int r = cert_trust_load(
@@ -188,8 +219,8 @@ static int judge_with_files(struct explain *ex)
 /* All trust blocks of the configuration, as loaded; parallel to its list. */
 struct loaded {
     struct cert_trust **trusts;
-    struct cert_rule *rules;
-    size_t n_trusts, n_rules;
+    struct cert_rules *rules;
+    size_t n_trusts;
 };
 
 static void loaded_done(struct loaded *l)
@@ -197,7 +228,7 @@ static void loaded_done(struct loaded *l)
     for (size_t i = 0; i < l->n_trusts; i++)
         cert_trust_unref(l->trusts[i]);
     free(l->trusts);
-    free(l->rules);
+    cert_rules_free(l->rules);
 }
 
 static int load_trusts(const struct explain *ex, const struct config *c, struct loaded *l)
@@ -206,8 +237,7 @@ static int load_trusts(const struct explain *ex, const struct config *c, struct 
     l->trusts = xcalloc(MAX(c->n_trusts, (size_t)1), sizeof(struct cert_trust *));
     for (; l->n_trusts < c->n_trusts; l->n_trusts++) {
         const struct trust_config *t = &c->trusts[l->n_trusts];
-        struct cert_trust_config cfg = {t->name, (const char *const *)t->ca, t->n_ca,
-                                        (const char *const *)t->crl, t->n_crl};
+        struct cert_trust_config cfg = settings_trust(t);
         int r = cert_trust_load(&cfg, &l->trusts[l->n_trusts], why);
         if (r < 0)
             return certcmd_failed(ex->program, r, why);
@@ -215,14 +245,11 @@ static int load_trusts(const struct explain *ex, const struct config *c, struct 
     return EX_OK;
 }
 
-static void load_rules(const struct config *c, struct loaded *l)
+static int load_rules(const struct explain *ex, const struct config *c, struct loaded *l)
 {
-    l->rules = xcalloc(MAX(c->n_identities, (size_t)1), sizeof(struct cert_rule));
-    for (; l->n_rules < c->n_identities; l->n_rules++) {
-        const struct identity_config *id = &c->identities[l->n_rules];
-        l->rules[l->n_rules] =
-            (struct cert_rule){id->name, id->source, (const char *const *)id->trust, id->n_trust};
-    }
+    char why[CERT_WHY_MAX];
+    int r = settings_rules(c->identities, c->n_identities, &l->rules, why);
+    return r < 0 ? certcmd_failed(ex->program, r, why) : EX_OK;
 }
 
 /* The trust blocks a listener names, in its order. */
@@ -243,9 +270,10 @@ judge_on_listener(struct explain *ex, const struct listener_config *ls, const st
     char title[160];
     CLEANUP(freep)
     struct cert_trust **mine = xcalloc(ls->n_trust * l->n_trusts + 1, sizeof(struct cert_trust *));
-    size_t n = pick_trusts(ls, l, mine);
+    size_t n = pick_trusts(ls, l, mine), n_rules;
+    const struct cert_rule *rules = cert_rules_items(l->rules, &n_rules);
     (void)snprintf(title, sizeof(title), "listener %.140s", ls->name);
-    judge(ex, title, ls, mine, n, l->rules, l->n_rules);
+    judge(ex, title, ls, mine, n, rules, n_rules);
 }
 
 static void print_finding(void *arg, const char *line)
@@ -263,14 +291,15 @@ static void config_freep(struct config **c)
 static int judge_with_config(struct explain *ex)
 {
     CLEANUP(config_freep) struct config *c = NULL;
-    CLEANUP(loaded_done) struct loaded l = {NULL, NULL, 0, 0};
+    CLEANUP(loaded_done) struct loaded l = {NULL, NULL, 0};
     int r = config_load(ex->config, &c, print_finding, NULL);
     if (r != 0)
         return r < 0 ? EX_NOINPUT : EX_CONFIG;
     int code = load_trusts(ex, c, &l);
+    if (code == EX_OK)
+        code = load_rules(ex, c, &l);
     if (code != EX_OK)
         return code;
-    load_rules(c, &l);
     for (size_t i = 0; i < c->n_listeners; i++)
         if (ex->listener ? strcmp(ex->listener, c->listeners[i].name) == 0
                          : c->listeners[i].n_trust > 0)

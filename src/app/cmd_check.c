@@ -94,19 +94,23 @@ check_tables(struct check *ck, const struct listener_config *ls, const struct co
 static void
 check_trust(struct check *ck, const struct trust_config *t, const struct config_place *at)
 {
-    struct cert_trust_config cfg = {
-        .name = t->name,
-        .ca = (const char *const *)t->ca,
-        .n_ca = t->n_ca,
-        .crl = (const char *const *)t->crl,
-        .n_crl = t->n_crl,
-    };
+    struct cert_trust_config cfg = settings_trust(t);
     struct cert_trust *trust = NULL;
     char why[CERT_WHY_MAX] = "";
     if (cert_trust_load(&cfg, &trust, why) < 0)
         mistake(ck, at, "%s", why);
     else
         cert_trust_unref(trust);
+}
+
+static void
+check_identity(struct check *ck, const struct identity_config *id, const struct config_place *at)
+{
+    struct cert_rules *rules = NULL;
+    char why[CERT_WHY_MAX] = "";
+    if (settings_rules(id, 1, &rules, why) < 0)
+        mistake(ck, at, "%s", why);
+    cert_rules_free(rules);
 }
 
 static void
@@ -142,6 +146,8 @@ static void check_files(struct check *ck, const struct config *c)
 {
     for (size_t i = 0; i < c->n_trusts; i++)
         check_trust(ck, &c->trusts[i], &c->trust_places[i]);
+    for (size_t i = 0; i < c->n_identities; i++)
+        check_identity(ck, &c->identities[i], &c->identity_places[i]);
     for (size_t i = 0; i < c->n_listeners; i++) {
         check_listener(ck, &c->listeners[i], &c->listener_places[i]);
         check_tables(ck, &c->listeners[i], &c->listener_places[i]);

@@ -128,10 +128,17 @@ static const struct setting trust_settings[] = {
     {0},
 };
 static const struct setting identity_settings[] = {
-    {"source", setting_word,  FIELD(identity_config, source),
+    {"source",  setting_word,  FIELD(identity_config, source),
         WORDS({"san-email", CERT_SOURCE_SAN_EMAIL}, {"san-dns", CERT_SOURCE_SAN_DNS}, {"san-uri", CERT_SOURCE_SAN_URI},
-              {"fingerprint", CERT_SOURCE_FINGERPRINT}, {"public-key", CERT_SOURCE_PUBLIC_KEY})},
-    {"trust",  setting_names, LIST(identity_config, trust)},
+              {"san-upn", CERT_SOURCE_SAN_UPN}, {"san-email-utf8", CERT_SOURCE_SAN_EMAIL_UTF8},
+              {"subject-cn", CERT_SOURCE_SUBJECT_CN}, {"subject-email", CERT_SOURCE_SUBJECT_EMAIL},
+              {"subject-uid", CERT_SOURCE_SUBJECT_UID}, {"fingerprint", CERT_SOURCE_FINGERPRINT},
+              {"public-key", CERT_SOURCE_PUBLIC_KEY}, {"issuer-serial", CERT_SOURCE_ISSUER_SERIAL})},
+    {"subject", setting_text,  FIELD(identity_config, subject)},
+    {"pattern", setting_text,  FIELD(identity_config, pattern)},
+    {"name",    setting_text,  FIELD(identity_config, template)},
+    {"table",   setting_file,  FIELD(identity_config, table)},
+    {"trust",   setting_names, LIST(identity_config, trust)},
     {0},
 };
 static const struct setting listener_settings[] = {
@@ -230,6 +237,7 @@ static void load_identity(struct loader *l, const struct conf_node *b, size_t i)
 {
     struct identity_config *id = &l->config->identities[i];
     *id = (struct identity_config){.name = name_of(l, b)};
+    l->config->identity_places[i] = (struct config_place){b->file, b->line};
     setting_read_all(l, b, identity_settings, id);
     rules_identity(l, b, id);
 }
@@ -385,6 +393,7 @@ static bool make_room(struct loader *l)
     c->listeners = config_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
     c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
     c->trust_places = config_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
+    c->identity_places = config_room(l, (c->n_identities + 1) * sizeof(*c->identity_places));
     c->listener_places = config_room(l, (c->n_listeners + 1) * sizeof(*c->listener_places));
     c->route_places = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->route_places));
     return !l->out_of_memory;
@@ -445,6 +454,7 @@ static void fill_defaults(struct loader *l)
         c->user = config_keep(l, "postern");
     if (c->n_identities == 0) {
         c->n_identities = 1;
+        c->identity_places[0] = (struct config_place){c->path, 1};
         c->identities[0] = (struct identity_config){.name = config_keep(l, "san-email"),
                                                     .source = CERT_SOURCE_SAN_EMAIL};
     }

@@ -67,11 +67,38 @@ void rules_trust(struct loader *l, const struct conf_node *block, struct trust_c
             t->name);
 }
 
+/* One step after the other, so that the right setting is blamed.  The table is opened by whoever serves or checks. */
+static void
+identity_steps(struct loader *l, const struct conf_node *block, const struct identity_config *id)
+{
+    static const char *const settings[] = {"subject", "pattern", "name"};
+    char why[CERT_WHY_MAX] = "";
+    struct cert_rule_config rule = settings_rule(id);
+    struct cert_rule_config steps[] = {rule, rule, rule};
+    if (rule.source == CERT_SOURCE_SUBJECT && !rule.attribute)
+        return; /* said already, where the setting was read */
+    steps[0].pattern = NULL;
+    steps[0].template = steps[1].template = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        if (cert_rule_check(&steps[i], why) == 0)
+            continue;
+        config_mistake(l, place_of(block, settings[i]), "%s", why);
+        return;
+    }
+}
+
 void rules_identity(struct loader *l, const struct conf_node *block, struct identity_config *id)
 {
-    if (!is_written(block, "source"))
+    bool source = is_written(block, "source"), subject = is_written(block, "subject");
+    if (!source && !subject)
         config_mistake(l, block, "identity \"%s\" has no source; write source = san-email",
                        id->name);
+    else if (source && subject)
+        config_mistake(l, place_of(block, "subject"),
+                       "\"subject\" is a source of its own; keep it or \"source\"");
+    if (subject)
+        id->source = CERT_SOURCE_SUBJECT;
+    identity_steps(l, block, id);
     check_trust_names(l, block, id->trust, id->n_trust);
 }
 

@@ -297,7 +297,7 @@ find_word(struct loader *l, const struct conf_node *n, const struct word *words,
     for (const struct word *w = words; w->name; w++)
         if (strcmp(w->name, text) == 0)
             return w;
-    char names[128];
+    char names[256];
     list_words(words, names, sizeof(names));
     config_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, names);
     return NULL;

@@ -3,6 +3,7 @@
 #define POSTERN_CERT_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/table.h"
 #include "cert/judge.h"
 
 #include <openssl/x509.h>
@@ -58,6 +59,8 @@ void cert_say(char out[CERT_REASON_MAX], const char *fmt, ...) PRINTF(2, 3);
 /* "CN=Example CA", or the whole name when it has no CN; printable ASCII, cut with "..." at its
  * maximum. */
 void cert_name_short(const X509_NAME *name, char out[CERT_NAME_SHORT_MAX]);
+/* Holds C1 controls, line separators, a byte-order mark or characters that reverse the direction of the text. */
+bool cert_text_is_deceptive(struct str s);
 /* The whole name on one line, most specific part first: UTF-8 without control or direction-changing
  * characters, cut at CERT_NAME_LINE_MAX.  The caller frees it. */
 char *cert_name_line(const X509_NAME *name);
@@ -117,13 +120,62 @@ struct cert_names {
     bool saw_unusable; /* a name of the right kind was there, but is not fit to be an identity */
 };
 
-/* What one source finds in a certificate: normalised, without duplicates. */
-void cert_source_extract(enum cert_source source, X509 *leaf, struct cert_names *out);
+/* Brings a name into the one form in which it is compared; false: it cannot be an identity.  `in` is not empty, fits, is
+ * UTF-8 of one line; `out` holds as much and a NUL. */
+typedef bool cert_form_fn(struct str in, char *out);
+cert_form_fn cert_form_email;
+
+void cert_names_add(struct cert_names *names, const char *name);
+/* Normalised, or counted as unusable. */
+void cert_names_add_raw(struct cert_names *names, struct str raw, cert_form_fn *form);
+
+/* What one rule's source finds in a certificate: normalised, without duplicates. */
+void cert_source_extract(const struct cert_rule *rule, X509 *leaf, struct cert_names *out);
 /* The form in which such a name is compared; false: no certificate with it would have an identity. */
 bool cert_source_normalise(enum cert_source source,
                            const char *name,
                            char out[CERT_IDENTITY_MAX + 1]);
 /* "e-mail address (subjectAltName)" */
 const char *cert_source_what(enum cert_source source);
+
+/* --- source_san.c, source_subject.c: the extractors */
+
+typedef void cert_extract_fn(X509 *leaf, const char *attribute, struct cert_names *out);
+cert_extract_fn cert_extract_san_email, cert_extract_san_dns, cert_extract_san_uri,
+    cert_extract_san_upn, cert_extract_san_email_utf8, cert_extract_subject_cn,
+    cert_extract_subject_email, cert_extract_subject_uid, cert_extract_subject,
+    cert_extract_issuer_serial;
+cert_form_fn cert_form_dns, cert_form_uri, cert_form_upn, cert_form_email_utf8, cert_form_text;
+
+/* --- identity.c */
+
+/* UTF-8 of one line that shows what it holds, without a space at either end. */
+bool cert_text_is_clean(struct str s);
+void cert_lower(char *s); /* ASCII */
+
+/* --- mapping.c */
+
+struct cert_rule_config;
+
+/* Leaves *ret alone when the rule has nothing to map. */
+MUST_USE int
+cert_mapping_new(const struct cert_rule_config *cfg, struct cert_mapping **ret, char *why);
+void cert_mapping_free(struct cert_mapping *m);
+struct table *cert_mapping_table(const struct cert_mapping *m); /* NULL: none */
+
+enum cert_fit {
+    CERT_FIT_YES,
+    CERT_FIT_PATTERN,
+    CERT_FIT_GAVE_UP,
+    CERT_FIT_GROUP,
+    CERT_FIT_UNLISTED,
+    CERT_FIT_TOO_LONG,
+    CERT_FIT_UNFIT,
+};
+const char *cert_fit_text(enum cert_fit fit);
+/* m = NULL: the value is the identity. */
+enum cert_fit cert_mapping_apply(const struct cert_mapping *m,
+                                 const char *value,
+                                 char out[CERT_IDENTITY_MAX + 1]);
 
 #endif

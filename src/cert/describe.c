@@ -121,7 +121,7 @@ static void describe_public_key(X509 *x, char out[65])
 {
     char *items[CERT_IDENTITIES_MAX];
     struct cert_names names = {.items = items};
-    cert_source_extract(CERT_SOURCE_PUBLIC_KEY, x, &names);
+    cert_source_extract(&(struct cert_rule){.source = CERT_SOURCE_PUBLIC_KEY}, x, &names);
     if (names.n > 0)
         memcpy(out, items[0], 65);
     for (size_t i = 0; i < names.n; i++)

@@ -66,13 +66,13 @@ static void conclude(struct cert_verdict *v,
 struct missing {
     char kinds[CERT_REASON_MAX];
     bool saw_unusable;
-    unsigned said; /* set of enum cert_source */
+    bool saw_unfit; /* a name was there that the rule makes no identity of */
+    unsigned said;  /* set of enum cert_source */
 };
 
-static void miss(struct missing *m, enum cert_source source, bool saw_unusable)
+static void miss(struct missing *m, enum cert_source source)
 {
     char before[CERT_REASON_MAX];
-    m->saw_unusable = m->saw_unusable || saw_unusable;
     if (m->said & 1U << source)
         return;
     cert_say(before, "%s", m->kinds);
@@ -83,7 +83,9 @@ static void miss(struct missing *m, enum cert_source source, bool saw_unusable)
 static void conclude_unmapped(const struct missing *m, struct cert_verdict *v)
 {
     char reason[CERT_REASON_MAX];
-    if (m->said == 0)
+    if (m->saw_unfit)
+        cert_say(reason, "client certificate names nobody known here");
+    else if (m->said == 0)
         cert_say(reason, "no identity is taken here from certificates of this CA");
     else
         cert_say(reason, "client certificate has no %s%s", m->saw_unusable ? "usable " : "",
@@ -107,24 +109,88 @@ conclude_mapped(const struct cert_rule *rule, const struct cert_trust *t, struct
                        "identity");
 }
 
+static void tell(const struct cert_request *rq,
+                 const struct cert_rule *rule,
+                 const char *value,
+                 const char *fmt,
+                 ...) PRINTF(4, 5);
+static void tell(const struct cert_request *rq,
+                 const struct cert_rule *rule,
+                 const char *value,
+                 const char *fmt,
+                 ...)
+{
+    char finding[CERT_IDENTITY_MAX + CERT_REASON_MAX];
+    va_list ap;
+    if (!rq->trace)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(finding, sizeof(finding), fmt, ap);
+    va_end(ap);
+    rq->trace(rq->trace_arg, rule, value, finding);
+}
+
+/* What the rule makes of each value; true when that is at least one identity. */
+static bool map_values(const struct cert_request *rq,
+                       const struct cert_rule *rule,
+                       const struct cert_names *values,
+                       struct cert_verdict *v,
+                       struct missing *missing)
+{
+    struct cert_names identities = {.items = v->identities};
+    for (size_t i = 0; i < values->n; i++) {
+        char identity[CERT_IDENTITY_MAX + 1];
+        enum cert_fit fit = cert_mapping_apply(rule->mapping, values->items[i], identity);
+        if (fit == CERT_FIT_YES) {
+            cert_names_add(&identities, identity);
+            tell(rq, rule, values->items[i], "fits: %s", identity);
+            continue;
+        }
+        missing->saw_unusable = missing->saw_unusable || !rule->mapping;
+        missing->saw_unfit = missing->saw_unfit || rule->mapping;
+        tell(rq, rule, values->items[i], "%s", cert_fit_text(fit));
+    }
+    v->n_identities = identities.n;
+    return identities.n > 0;
+}
+
+static bool
+try_rule(struct hearing *h, const struct cert_rule *rule, struct cert_verdict *v, struct missing *m)
+{
+    const struct cert_trust *t = find_trust(h, rule);
+    char *items[CERT_IDENTITIES_MAX];
+    struct cert_names values = {.items = items};
+    if (!t) {
+        tell(h->rq, rule, NULL, "holds for other trust blocks only");
+        return false;
+    }
+    cert_source_extract(rule, h->rq->leaf, &values);
+    m->saw_unusable = m->saw_unusable || values.saw_unusable;
+    if (values.n == 0)
+        tell(h->rq, rule, NULL, "the certificate has no %s%s", values.saw_unusable ? "usable " : "",
+             cert_source_what(rule->source));
+    bool fits = map_values(h->rq, rule, &values, v, m);
+    for (size_t i = 0; i < values.n; i++)
+        free(items[i]);
+    if (fits)
+        conclude_mapped(rule, t, v);
+    else
+        miss(m, rule->source);
+    return fits;
+}
+
 static void map_identity(struct hearing *h, struct cert_verdict *v)
 {
     struct missing missing = {.said = 0};
+    bool fits = false;
     for (size_t i = 0; i < h->rq->n_rules; i++) {
-        const struct cert_rule *rule = &h->rq->rules[i];
-        const struct cert_trust *t = find_trust(h, rule);
-        if (!t)
-            continue;
-        struct cert_names names = {.items = v->identities};
-        cert_source_extract(rule->source, h->rq->leaf, &names);
-        v->n_identities = names.n;
-        if (names.n > 0) {
-            conclude_mapped(rule, t, v);
-            return;
-        }
-        miss(&missing, rule->source, names.saw_unusable);
+        if (fits)
+            tell(h->rq, &h->rq->rules[i], NULL, "not looked at, as an earlier rule fits");
+        else
+            fits = try_rule(h, &h->rq->rules[i], v, &missing);
     }
-    conclude_unmapped(&missing, v);
+    if (!fits)
+        conclude_unmapped(&missing, v);
 }
 
 static void describe(const struct cert_request *rq, struct cert_verdict *v)

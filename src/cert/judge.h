@@ -51,27 +51,46 @@ void cert_trust_inherit(struct cert_trust *t, struct cert_trust *old);
 
 /* What may name an identity (CERT-14).  Names are taken as RFC 5280 section 7 compares them:
  * domains in lower case, local parts untouched (CERT-16), equal names counted once.  A name that is
- * no possible address or host name, holds anything but printable ASCII, or is longer than
- * CERT_IDENTITY_MAX is not there at all (CERT-20). */
+ * no possible address or host name, holds anything but what is said below, or is longer than
+ * CERT_VALUE_MAX is not there at all (CERT-20). */
 enum cert_source {
-    CERT_SOURCE_SAN_EMAIL,   /* "san-email": rfc822Name */
-    CERT_SOURCE_SAN_DNS,     /* "san-dns": dNSName without wildcard */
-    CERT_SOURCE_SAN_URI,     /* "san-uri": uniformResourceIdentifier, as written */
-    CERT_SOURCE_FINGERPRINT, /* "fingerprint": lower-case hex SHA-256 of the certificate */
-    CERT_SOURCE_PUBLIC_KEY,  /* "public-key": lower-case hex SHA-256 of its SubjectPublicKeyInfo */
+    CERT_SOURCE_SAN_EMAIL, /* "san-email": rfc822Name, ASCII */
+    CERT_SOURCE_SAN_DNS,   /* "san-dns": dNSName without wildcard */
+    CERT_SOURCE_SAN_URI, /* "san-uri": uniformResourceIdentifier, as written; a SPIFFE id by its rules */
+    CERT_SOURCE_SAN_UPN,        /* "san-upn": otherName userPrincipalName */
+    CERT_SOURCE_SAN_EMAIL_UTF8, /* "san-email-utf8": otherName SmtpUTF8Mailbox (CERT-17) */
+    CERT_SOURCE_SUBJECT_CN,     /* "subject-cn": UTF-8 of one line */
+    CERT_SOURCE_SUBJECT_EMAIL,  /* "subject-email": emailAddress */
+    CERT_SOURCE_SUBJECT_UID,    /* "subject-uid" */
+    CERT_SOURCE_SUBJECT,        /* "subject": the attribute that the rule names */
+    CERT_SOURCE_FINGERPRINT,    /* "fingerprint": lower-case hex SHA-256 of the certificate */
+    CERT_SOURCE_PUBLIC_KEY, /* "public-key": lower-case hex SHA-256 of its SubjectPublicKeyInfo */
+    CERT_SOURCE_ISSUER_SERIAL, /* "issuer-serial": "1f0a;CN=Staff CA,O=Example" */
 };
 
-/* One identity rule, compiled; tried in the order written, the first that fits names the identity.
- */
+#define CERT_VALUE_MAX                                                                             \
+    1024 /* octets of what a source finds; an identity is at most CERT_IDENTITY_MAX */
+
+struct cert_mapping;
+
+/* One identity rule, compiled (rules.h); tried in the order written, the first that fits names the
+ * identity. */
 struct cert_rule {
     const char *name;
     enum cert_source source;
     const char *const
         *trust; /* names of the trust blocks it holds for; n_trust = 0: any of the listener's */
     size_t n_trust;
+    const char *attribute;              /* CERT_SOURCE_SUBJECT: "UID", "2.5.4.5" */
+    const struct cert_mapping *mapping; /* NULL: what the source finds is the identity */
 };
 MUST_USE int cert_source_parse(const char *word, enum cert_source *ret); /* "san-email"; -EINVAL */
 const char *cert_source_name(enum cert_source source);
+
+/* Told for each rule in its order, and for each value that its source finds: what came of it, in
+ * words for the operator.  `value` is NULL where the rule got no value to look at. */
+typedef void
+cert_trace_fn(void *arg, const struct cert_rule *rule, const char *value, const char *finding);
 
 struct cert_request {
     struct x509_st *leaf; /* NULL: nothing presented */
@@ -83,7 +102,9 @@ struct cert_request {
     size_t n_trusts;
     const struct cert_rule *rules;
     size_t n_rules;
-    int64_t now_ms; /* wall clock */
+    int64_t now_ms;       /* wall clock */
+    cert_trace_fn *trace; /* NULL: nobody asks */
+    void *trace_arg;
 };
 
 /* Overwrites *ret, which the caller ends with cert_verdict_done(). */

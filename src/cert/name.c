@@ -80,7 +80,7 @@ void cert_name_short(const X509_NAME *name, char out[CERT_NAME_SHORT_MAX])
 
 /* C1 controls, line separators and the characters that reverse the direction of what follows: a
  * name could make a log line or a terminal show something else than what is there. */
-static bool is_deceptive(struct str s)
+bool cert_text_is_deceptive(struct str s)
 {
     for (size_t i = 0; i + 1 < s.len; i++) {
         unsigned char a = (unsigned char)s.p[i], b = (unsigned char)s.p[i + 1];
@@ -88,6 +88,8 @@ static bool is_deceptive(struct str s)
         if (a == 0xc2 && b < 0xa0)
             return true;
         if (a == 0xe2 && b == 0x80 && ((c >= 0xa8 && c <= 0xae) || (c >= 0x8e && c <= 0x8f)))
+            return true;
+        if (a == 0xef && b == 0xbb && c == 0xbf)
             return true;
         if (a == 0xe2 && b == 0x81 && c >= 0xa6 && c <= 0xa9)
             return true;
@@ -98,7 +100,7 @@ static bool is_deceptive(struct str s)
 static bool is_showable(const char *line)
 {
     struct str s = str_of(line);
-    return line && str_is_utf8(s) && !str_has_control(s) && !is_deceptive(s);
+    return line && str_is_utf8(s) && !str_has_control(s) && !cert_text_is_deceptive(s);
 }
 
 static void cut(char *line, size_t max)

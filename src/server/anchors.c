@@ -16,11 +16,7 @@ struct anchors {
 
 static int anchor_load(const struct anchor *a, struct cert_trust **ret, char *why)
 {
-    struct cert_trust_config cfg = {.name = a->cfg->name,
-                                    .ca = (const char *const *)a->cfg->ca,
-                                    .n_ca = a->cfg->n_ca,
-                                    .crl = (const char *const *)a->cfg->crl,
-                                    .n_crl = a->cfg->n_crl};
+    struct cert_trust_config cfg = settings_trust(a->cfg);
     return cert_trust_load(&cfg, ret, why);
 }
 

@@ -31,10 +31,9 @@ void credentials_judge(const struct credentials *c,
         .chain = chain,
         .trusts = c->trusts,
         .n_trusts = c->n_trusts,
-        .rules = c->endpoint->rules,
-        .n_rules = c->endpoint->n_rules,
         .now_ms = clock_wall_ms(),
     };
+    rq.rules = cert_rules_items(c->endpoint->rules, &rq.n_rules);
     cert_judge(&rq, ret);
 }
 
@@ -150,19 +149,6 @@ bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint)
     return false;
 }
 
-static void rules_compile(struct endpoint *e)
-{
-    e->n_rules = e->service->n_identities;
-    e->rules = xcalloc(e->n_rules + 1, sizeof(*e->rules));
-    for (size_t i = 0; i < e->n_rules; i++) {
-        const struct identity_config *id = &e->service->identities[i];
-        e->rules[i] = (struct cert_rule){.name = id->name,
-                                         .source = id->source,
-                                         .trust = (const char *const *)id->trust,
-                                         .n_trust = id->n_trust};
-    }
-}
-
 /* ---- tables ---- */
 
 static int table_lookup(void *arg, struct str key, struct buf *value)
@@ -239,7 +225,9 @@ void endpoint_refresh(struct endpoint *e,
                       struct service_refreshed *count)
 {
     struct tls_context *tls = tls_refresh(e, all, count);
-    if (tls != e->current->tls || trusts_are_fresh(e, anchors))
+    unsigned tables = cert_rules_refresh(e->rules);
+    count->loaded += tables;
+    if (tls != e->current->tls || trusts_are_fresh(e, anchors) || tables > 0)
         publish(e, anchors, tls);
     else
         tls_context_unref(tls);
@@ -282,8 +270,9 @@ int endpoint_init(struct endpoint *e,
         .errors_max = cfg->errors_max,
     };
     (void)pthread_mutex_init(&e->lock, NULL);
-    rules_compile(e);
-    int r = first_load(e, anchors, why);
+    int r = settings_rules(service->identities, service->n_identities, &e->rules, why);
+    if (r == 0)
+        r = first_load(e, anchors, why);
     if (r < 0)
         endpoint_done(e);
     return r;
@@ -294,7 +283,7 @@ void endpoint_done(struct endpoint *e)
     credentials_unref(e->current);
     tables_close(e);
     watch_done(&e->files);
-    free(e->rules);
+    cert_rules_free(e->rules);
     (void)pthread_mutex_destroy(&e->lock);
     *e = (struct endpoint){0};
 }

@@ -26,8 +26,7 @@ struct endpoint {
     const struct listener_config *cfg;
     const struct service_config *service;
     struct smtp_server_config smtp;
-    struct cert_rule *rules;
-    size_t n_rules;
+    struct cert_rules *rules;
     struct table *aliases, *may_act_as, *senders; /* NULL: not set */
     struct authz authz;                           /* reads the first two */
     struct sender_rights sender;                  /* and the third */

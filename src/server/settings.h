@@ -8,7 +8,7 @@
 #include "auth/authz.h"
 #include "auth/policy.h"
 #include "auth/sender.h"
-#include "cert/judge.h"
+#include "cert/rules.h"
 #include "net/tls.h"
 
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
@@ -57,6 +57,8 @@ struct trust_config {
 struct identity_config {
     char *name;
     enum cert_source source;
+    char *subject; /* attribute of the subject, with CERT_SOURCE_SUBJECT */
+    char *pattern, *template, *table; /* NULL: no such step (cert/rules.h) */
     char **trust;
     size_t n_trust;
 };
@@ -65,5 +67,14 @@ struct message_config {
     bool add_date, add_message_id, remove_bcc; /* default yes */
     unsigned hops_max;                         /* Received fields at most; default 100 (SMTP-23) */
 };
+
+/* For cert/: the same, borrowed. */
+struct cert_trust_config settings_trust(const struct trust_config *t);
+struct cert_rule_config settings_rule(const struct identity_config *id);
+/* All rules, compiled; `why` as CERT_WHY_MAX. */
+MUST_USE int settings_rules(const struct identity_config *ids,
+                            size_t n,
+                            struct cert_rules **ret,
+                            char *why);
 
 #endif

@@ -205,7 +205,14 @@ static void one_certificate_through_its_life(void **state)
     assert_true(is_text(first_verdict(j), "outcome", "acceptable"));
     json_t *identities = json_object_get(first_verdict(j), "identities");
     assert_string_equal(json_string_value(json_array_get(identities, 0)), "carol@example.org");
+    json_t *tried = json_array_get(json_object_get(first_verdict(j), "tried"), 0);
+    assert_true(is_text(tried, "value", "carol@example.org"));
+    assert_true(is_text(tried, "finding", "fits: carol@example.org"));
     json_decref(j);
+
+    must("explain life/carol@Example.org.pem --ca life/ca.pem --source san-email --source san-dns");
+    assert_non_null(strstr(out, "tried       san-email (san-email) carol@example.org: fits: carol@example.org"));
+    assert_non_null(strstr(out, "san-dns (san-dns): not looked at, as an earlier rule fits"));
 
     j = run_json(EXPLAIN " --at 2001-01-01", EX_NOPERM);
     assert_true(is_text(first_verdict(j), "cause", "revocation-unknown") ||

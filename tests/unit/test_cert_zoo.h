@@ -30,6 +30,11 @@ struct zoo_spec {
     const char *san;       /* as openssl.cnf has it: "email:a@b,DNS:c" */
     const char *raw_email; /* an rfc822Name of any octets */
     size_t raw_email_len;
+    const char *other_oid, *other; /* an otherName of any octets, as UTF8String unless other_type says else */
+    size_t other_len;
+    int other_type;
+    const char *uid, *email; /* of the subject, beside cn */
+    const char *cn2;         /* a second common name */
     const char *eku, *ku, *bc; /* likewise; default none */
     const char *nc, *critical; /* nameConstraints; OID of an unknown critical extension */
     bool sha1;                 /* signed with it, instead of SHA-256 */
@@ -89,6 +94,21 @@ static inline void zoo_raw_email(X509 *x, const char *octets, size_t len)
     GENERAL_NAMES_free(all);
 }
 
+static inline void zoo_other_name(X509 *x, const struct zoo_spec *s)
+{
+    GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
+    GENERAL_NAME *one = GENERAL_NAME_new();
+    ASN1_STRING *text = ASN1_STRING_new();
+    ASN1_TYPE *value = ASN1_TYPE_new();
+    assert_true(all && one && text && value &&
+                ASN1_STRING_set(text, s->other, (int)s->other_len) == 1);
+    ASN1_TYPE_set(value, s->other_type ? s->other_type : V_ASN1_UTF8STRING, text);
+    assert_int_equal(GENERAL_NAME_set0_othername(one, OBJ_txt2obj(s->other_oid, 1), value), 1);
+    assert_true(sk_GENERAL_NAME_push(all, one) > 0);
+    assert_int_equal(X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, 0), 1);
+    GENERAL_NAMES_free(all);
+}
+
 /* An extension that holds NULL, which is none of those OpenSSL knows. */
 static inline void zoo_odd_extension(X509 *x, const char *oid)
 {
@@ -112,6 +132,8 @@ static inline void zoo_extensions(X509 *x, X509 *issuer, const struct zoo_spec *
     zoo_ext(x, issuer, NID_name_constraints, s->nc);
     if (s->raw_email)
         zoo_raw_email(x, s->raw_email, s->raw_email_len);
+    if (s->other)
+        zoo_other_name(x, s);
     if (s->critical)
         zoo_odd_extension(x, s->critical);
     if (s->bad_bc)
@@ -140,6 +162,12 @@ static inline struct zoo_cert zoo_make(const struct zoo_spec *s, const struct zo
     const char *cn = s->cn ? s->cn : "someone";
     if (cn[0]) /* UTF8String as it is, also where it is none */
         zoo_name(name, "CN", V_ASN1_UTF8STRING, cn);
+    if (s->cn2)
+        zoo_name(name, "CN", V_ASN1_UTF8STRING, s->cn2);
+    if (s->uid)
+        zoo_name(name, "UID", V_ASN1_UTF8STRING, s->uid);
+    if (s->email)
+        zoo_name(name, "emailAddress", V_ASN1_IA5STRING, s->email);
     assert_int_equal(X509_set_pubkey(c.x, c.key), 1);
     X509 *from = issuer ? issuer->x : c.x;
     EVP_PKEY *key = issuer ? issuer->key : c.key;

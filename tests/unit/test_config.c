@@ -85,7 +85,9 @@ static const char whole[] =
     "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
     "trust devices { ca = ca.pem  crl = \"/\" }\n"
     "identity email { source = san-email }\n"
-    "identity device { source = san-dns  trust = {devices} }\n"
+    "identity device { source = san-dns  pattern = '(.+)\\.devices\\.example\\.org'\n"
+    "                  name = '$1@example.org'  table = ca.pem  trust = {devices} }\n"
+    "identity person { subject = UID }\n"
     "listener submission {\n"
     "    address            = {\"127.0.0.1:587\", \"[::1]:587\"}  // two\n"
     "    tls                = starttls\n"
@@ -134,9 +136,14 @@ static void every_setting_is_read(void **state)
     assert_int_equal(c->trusts[0].n_crl, 2);
     assert_ptr_equal(config_trust(c, "devices"), &c->trusts[1]);
     assert_null(config_trust(c, "nobody"));
-    assert_int_equal(c->n_identities, 2);
+    assert_int_equal(c->n_identities, 3);
     assert_int_equal(c->identities[1].source, CERT_SOURCE_SAN_DNS);
     assert_string_equal(c->identities[1].trust[0], "devices");
+    assert_string_equal(c->identities[1].pattern, "(.+)\\.devices\\.example\\.org");
+    assert_string_equal(c->identities[1].template, "$1@example.org");
+    assert_string_equal(c->identities[1].table, path_of("ca.pem"));
+    assert_int_equal(c->identities[2].source, CERT_SOURCE_SUBJECT);
+    assert_string_equal(c->identities[2].subject, "UID");
     assert_false(c->message.add_date || c->message.add_message_id || c->message.remove_bcc);
     assert_int_equal(c->message.hops_max, 50);
     assert_string_equal(c->spool.database, path_of("spool.db"));
@@ -168,7 +175,7 @@ static void listeners_are_read(void **state)
     assert_non_null(strstr(a->disabled, "/ca.pem"));
     assert_int_equal(c->reload_interval_ms, 5000);
     assert_int_equal(a->timeout_ms, 60000);
-    assert_int_equal(a->line, 8);
+    assert_int_equal(a->line, 10);
     assert_int_equal(b->role, ROLE_RELAY);
     assert_int_equal(b->n_peers, 1);
     assert_string_equal(b->peers[0],
@@ -298,6 +305,11 @@ static const struct mistake_row {
     {"postgresql", "spool { database = \"postgresql://db/x\" }\n", "1: this build has no PostgreSQL spool"},
     {"no such trust", TRUST "identity i { source = san-email trust = {stuff} }\n", "2: there is no trust \"stuff\"; did you mean \"staff\"?"},
     {"no source", "identity i { }\n", "1: identity \"i\" has no source"},
+    {"two sources", "identity i { source = san-email subject = UID }\n", "1: \"subject\" is a source of its own"},
+    {"no attribute", "identity i {\n subject = nonsense }\n", "2: \"nonsense\" is no attribute of a name; write one such as \"UID\""},
+    {"no pattern", "identity i { source = san-dns\n pattern = '(' }\n", "2: the pattern cannot be used: missing closing parenthesis"},
+    {"no group", "identity i { source = san-dns\n pattern = '.*'\n name = '$1@example.org' }\n", "3: \"$1@example.org\" uses $1, and the pattern has 0 groups"},
+    {"no table", "identity i { source = san-dns table = none }\n", "none\", named by \"table\": No such file"},
     {"no user", "user = no-such-user-here\n", "1: there is no user \"no-such-user-here\""},
     {"no group", "group = no-such-group-here\n", "1: there is no group \"no-such-group-here\""},
     {"no listener", ROUTE, "1: there is no listener"},
