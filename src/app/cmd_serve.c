@@ -3,6 +3,7 @@
 #include "app/config.h"
 #include "app/privileges.h"
 #include "net/loop.h"
+#include "server/metrics.h"
 #include "server/service.h"
 
 #include <errno.h>
@@ -21,24 +22,23 @@ struct server {
     struct spool *spool;
     struct relay *relay;
     struct service *service;
+    struct metrics *metrics;
 };
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 
 static void usage(FILE *to)
 {
-    fprintf(
-        to,
-        "usage: postern serve [-c FILE]\n"
-        "\n"
-        "Runs the submission server in the foreground until SIGTERM or SIGINT.  Certificates, "
-        "keys,\n"
-        "revocation lists and tables are loaded again when they change, and on SIGHUP.  The log\n"
-        "goes to standard error.\n"
-        "\n"
-        "  -c, --config FILE   configuration, see postern.conf(5) [%s]\n"
-        "  -h, --help          this text\n",
-        DEFAULT_CONFIG);
+    fprintf(to,
+            "usage: postern serve [-c FILE]\n"
+            "\n"
+            "Runs the submission server in the foreground until SIGTERM or SIGINT.\n"
+            "Certificates, keys, revocation lists and tables are loaded again when they\n"
+            "change, and on SIGHUP.  The log goes to standard error.\n"
+            "\n"
+            "  -c, --config FILE   configuration, see postern.conf(5) [%s]\n"
+            "  -h, --help          this text\n",
+            DEFAULT_CONFIG);
 }
 
 /* The path of the configuration, or NULL with the exit status in *status. */
@@ -150,6 +150,9 @@ static int start(struct server *s)
     struct service_config sc = service_settings(s->config);
     if (service_new(&sc, &s->service, why) < 0)
         return fail(EX_CONFIG, "cannot serve", why);
+    if (s->config->metrics_address &&
+        metrics_start(s->loop, s->config->metrics_address, s->service, &s->metrics, why) < 0)
+        return fail(EX_CONFIG, "cannot serve metrics", why);
     if (privileges_drop(s->config->user, s->config->group, why) < 0)
         return fail(EX_NOPERM, "cannot become the user who serves", why);
     if (spool_open(&s->config->spool, &s->spool, why) < 0)
@@ -179,6 +182,7 @@ static void log_listeners(const struct config *c)
 
 static void stop(struct server *s)
 {
+    metrics_stop(s->metrics);
     service_stop(s->service, GRACE_MS);
     if (s->relay)
         relay_stop(s->relay, GRACE_MS);

@@ -215,6 +215,10 @@ static const struct setting message_settings[] = {
     {"hops",           setting_count,  FIELD(config, message.hops_max), RANGE(10, 1000)},
     {0},
 };
+static const struct setting metrics_settings[] = {
+    {"address", setting_address, FIELD(config, metrics_address)},
+    {0},
+};
 /* clang-format on */
 
 /* ---- one block ---- */
@@ -284,6 +288,14 @@ static void load_delivery(struct loader *l, const struct conf_node *b, size_t i)
     setting_read_all(l, b, delivery_settings, l->config);
 }
 
+static void load_metrics(struct loader *l, const struct conf_node *b, size_t i)
+{
+    (void)i;
+    setting_read_all(l, b, metrics_settings, l->config);
+    if (!l->config->metrics_address && !conf_find(b, "address"))
+        config_mistake(l, b, "\"metrics\" has no address; write address = \"127.0.0.1:9925\"");
+}
+
 static void load_message(struct loader *l, const struct conf_node *b, size_t i)
 {
     (void)i;
@@ -307,6 +319,7 @@ static const struct block_kind block_kinds[] = {
     {"route",    "DOMAIN", load_route   },
     {"delivery", NULL,     load_delivery},
     {"message",  NULL,     load_message },
+    {"metrics",  NULL,     load_metrics },
 };
 
 static const struct block_kind *find_kind(const char *name)
@@ -332,7 +345,7 @@ static void unknown_block(struct loader *l, const struct conf_node *n)
     else
         config_mistake(l, n,
                        "unknown block \"%s\"; there are trust, identity, listener, spool, route, "
-                       "delivery and message",
+                       "delivery, message and metrics",
                        n->name);
 }
 

@@ -39,6 +39,7 @@ struct config {
     struct spool_config spool; /* spool { database = ... } */
     struct relay_config relay; /* route blocks and delivery { retry-min, retry-max, expire, ... } */
     struct message_config message;                                      /* message { ... } */
+    char *metrics_address;                                              /* NULL: no page */
     struct config_place *trust_places, *identity_places, *listener_places, *route_places; /* parallel to the blocks */
     struct arena memory;                                                /* holds everything above */
 };

@@ -203,6 +203,17 @@ void setting_addresses(struct loader *l,
     read_each(l, n, s, block, each_address);
 }
 
+void setting_address(struct loader *l,
+                     const struct conf_node *n,
+                     const struct setting *s,
+                     void *block)
+{
+    const char *text = one_value(l, n);
+    char *address = text ? each_address(l, n, text) : NULL;
+    if (address)
+        store(block, s->field, &address, sizeof(address));
+}
+
 void setting_fingerprints(struct loader *l,
                           const struct conf_node *n,
                           const struct setting *s,

@@ -2,6 +2,7 @@
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
 #include "app/cmd_queue.h"
+#include "app/cmd_report.h"
 #include "app/cmd_serve.h"
 #include "app/suggest.h"
 
@@ -16,11 +17,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"serve", cmd_serve, "run the server"                                          },
-    {"queue", cmd_queue, "list, show and steer what waits in the spool"            },
-    {"cert",  cmd_cert,  "run a small certificate authority; explain a certificate"},
-    {"check", cmd_check, "look through a configuration file and say every mistake" },
-    {"bench", cmd_bench, "measure an SMTP server: a load generator and a sink"     },
+    {"serve",  cmd_serve,  "run the server"                                          },
+    {"queue",  cmd_queue,  "list, show and steer what waits in the spool"            },
+    {"cert",   cmd_cert,   "run a small certificate authority; explain a certificate"},
+    {"report", cmd_report, "tell who logs in by which certificate sequence"          },
+    {"check",  cmd_check,  "look through a configuration file and say every mistake" },
+    {"bench",  cmd_bench,  "measure an SMTP server: a load generator and a sink"     },
 };
 
 static void print_help(FILE *to)

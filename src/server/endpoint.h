@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "base/watch.h"
 #include "server/anchors.h"
+#include "server/counters.h"
 #include "smtp/server.h"
 
 #include <pthread.h>
@@ -37,7 +38,8 @@ struct endpoint {
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */
     atomic_uint generation;
     struct watch files;     /* certificate and key; the main thread's */
-    atomic_uint connections;
+    atomic_uint connections; /* open now */
+    struct counters counters;
 };
 
 MUST_USE int endpoint_init(struct endpoint *e,

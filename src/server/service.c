@@ -104,6 +104,19 @@ void service_refresh(struct service *sv, bool all, struct service_refreshed *ret
         endpoint_refresh(&sv->endpoints[i], sv->anchors, all, ret);
 }
 
+int service_metrics(struct service *sv, struct buf *out)
+{
+    CLEANUP(freep) struct counters_of *list = xcalloc(sv->n_endpoints + 1, sizeof(*list));
+    for (size_t i = 0; i < sv->n_endpoints; i++) {
+        struct endpoint *e = &sv->endpoints[i];
+        list[i] = (struct counters_of){.listener = e->cfg->name,
+                                       .certificate_auth = cert_auth_name(e->cfg->cert_auth),
+                                       .counters = &e->counters,
+                                       .sessions = atomic_load(&e->connections)};
+    }
+    return counters_print(list, sv->n_endpoints, out);
+}
+
 static bool service_is_empty(const struct service *sv)
 {
     for (unsigned i = 0; i < sv->n_workers; i++)

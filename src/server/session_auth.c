@@ -99,6 +99,7 @@ enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply 
     struct smtp_reply bye;
     if (policy_other(&in, &bye) == POLICY_CLOSE) { /* EDG-18 */
         s->end_reason = "not welcome any more";
+        counters_add(&s->endpoint->counters, COUNT_DISOWNED, 1);
         *reply = bye;
         return SMTP_CLOSE;
     }

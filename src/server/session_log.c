@@ -1,5 +1,5 @@
-/* What a session leaves in the log, for the person who reads it at 3 a.m.  Every line names the session; the peer's
- * certificate is a fact about TLS until AUTH made it an identity (O3-05). */
+/* What a session leaves in the log, for the person who reads it at 3 a.m., and in the listener's counters.  Every line
+ * names the session; the peer's certificate is a fact about TLS until AUTH made it an identity (O3-05). */
 #include "base/clock.h"
 #include "server/session_internal.h"
 
@@ -12,9 +12,15 @@ void session_log_begin(const struct session *s,
     log_text(l, "session", s->id);
 }
 
+static void count(const struct session *s, enum counter which)
+{
+    counters_add(&s->endpoint->counters, which, 1);
+}
+
 void session_log_connect(const struct session *s)
 {
     struct log_line l;
+    count(s, COUNT_CONNECTIONS);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "connect");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "peer", stream_peer_address(s->stream));
@@ -26,6 +32,8 @@ void session_log_tls(const struct session *s, bool resumed)
 {
     struct log_line l;
     const struct cert_verdict *v = &s->verdict;
+    count(s, resumed ? COUNT_TLS_RESUMED : COUNT_TLS_FULL);
+    counters_add_verdict(&s->endpoint->counters, v);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "tls");
     log_text(&l, "version", s->tls_version);
     log_text(&l, "cipher", s->tls_cipher); /* SUB-19 */
@@ -57,7 +65,11 @@ void session_log_judged_again(const struct session *s)
 
 void session_log_login(const struct session *s)
 {
+    static const enum counter counter_of[] = {[AUTH_EXPLICIT] = COUNT_LOGIN_EXPLICIT,
+                                              [AUTH_IMPLICIT] = COUNT_LOGIN_IMPLICIT,
+                                              [AUTH_OTHER] = COUNT_LOGIN_OTHER};
     struct log_line l;
+    count(s, counter_of[s->history]);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "login");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "identity", s->identity);
@@ -65,6 +77,7 @@ void session_log_login(const struct session *s)
     log_text(&l, "sequence", s->history == AUTH_IMPLICIT ? "implicit" : "explicit");
     log_text(&l, "tls", s->tls_version);
     log_text(&l, "cipher", s->tls_cipher);
+    log_text(&l, "helo", smtp_server_helo(s->engine));
     log_end(&l);
 }
 
@@ -73,6 +86,7 @@ void session_log_login_refused(const struct session *s,
                                const struct smtp_reply *reply)
 {
     struct log_line l;
+    count(s, COUNT_LOGIN_REFUSED);
     session_log_begin(s, &l, LOG_LEVEL_NOTICE, "login-refused");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "peer", stream_peer_address(s->stream));
@@ -89,6 +103,7 @@ void session_log_login_refused(const struct session *s,
 void session_log_workaround(const struct session *s, const char *name)
 {
     struct log_line l;
+    count(s, COUNT_WORKAROUNDS);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "workaround");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "name", name);
@@ -99,6 +114,9 @@ void session_log_accepted(const struct session *s, const struct transfer *t)
 {
     struct log_line l;
     const struct smtp_mail *mail = smtp_server_mail(s->engine);
+    count(s, COUNT_MESSAGES);
+    counters_add(&s->endpoint->counters, COUNT_RECIPIENTS,
+                 (unsigned)smtp_server_n_rcpts(s->engine));
     session_log_begin(s, &l, LOG_LEVEL_INFO, "accepted");
     log_text(&l, "queue-id", t->queue_id);
     log_text(&l, "identity", s->identity);
@@ -109,12 +127,24 @@ void session_log_accepted(const struct session *s, const struct transfer *t)
     log_end(&l);
 }
 
+/* MAIL without AUTH of a client that showed a certificate, shut for want of authentication: what a stricter setting, or
+ * a looser one, is about. */
+static bool is_implicit_attempt(const struct session *s, const char *verb, int code)
+{
+    return strcmp(verb, "MAIL") == 0 && !s->identity && s->verdict.outcome != CERT_NONE &&
+           (code == 530 || code == 525 || code == 454);
+}
+
 /* Bounded by errors-max of the listener, so that a flood of errors is no flood of lines (SUB-09). */
 void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *reply)
 {
     const struct session *s = ctx;
     const struct smtp_mail *mail = smtp_server_mail(s->engine);
     struct log_line l;
+    bool implicit = is_implicit_attempt(s, verb, reply->code);
+    count(s, reply->code < 500 ? COUNT_REFUSED_4YZ : COUNT_REFUSED_5YZ);
+    if (implicit)
+        count(s, COUNT_IMPLICIT_REFUSED);
     session_log_begin(s, &l, LOG_LEVEL_NOTICE, "refused");
     log_text(&l, "peer", stream_peer_address(s->stream));
     log_text(&l, "identity", s->identity);
@@ -124,6 +154,13 @@ void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *r
     if (s->verdict.outcome != CERT_NONE)
         log_text(&l, "certificate", cert_outcome_name(s->verdict.outcome));
     log_format(&l, "reply", "%d %s %s", reply->code, reply->enhanced, reply->text);
+    if (implicit) {
+        log_text(&l, "listener", s->endpoint->cfg->name);
+        log_text(&l, "sequence", "implicit");
+        if (s->verdict.n_identities == 1)
+            log_text(&l, "certificate-names", s->verdict.identities[0]);
+        log_text(&l, "helo", smtp_server_helo(s->engine));
+    }
     log_end(&l);
 }
 

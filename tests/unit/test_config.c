@@ -110,6 +110,7 @@ static const char whole[] =
     "                key = key.pem  login = auto  tls-name = smart.example.net  ca = ca.pem }\n"
     "delivery { retry-min = 1m  retry-max = 1h  expire = 2d  delay-warning = 4h\n"
     "           concurrency = 9  postmaster = \"postmaster@example.org\" }\n"
+    "metrics { address = \"127.0.0.1:9925\" }\n"
     "message { add-date = no  add-message-id = off  remove-bcc = false  hops = 50 }\n";
 
 static struct config *load_good(const char *text)
@@ -174,6 +175,7 @@ static void listeners_are_read(void **state)
     assert_int_equal(a->workarounds, 0);
     assert_non_null(strstr(a->disabled, "/ca.pem"));
     assert_int_equal(c->reload_interval_ms, 5000);
+    assert_string_equal(c->metrics_address, "127.0.0.1:9925");
     assert_int_equal(a->timeout_ms, 60000);
     assert_int_equal(a->line, 10);
     assert_int_equal(b->role, ROLE_RELAY);
