@@ -15,7 +15,7 @@
  *
  * Calls     Ops run inside the calls below.  They may call smtp_client_send(), _text() and _quit(), as said at
  *           each; none may free the client.
- * Memory    About 6 KiB, and one octet for each recipient of the message in hand.
+ * Memory    About 5 KiB, and one octet for each recipient of the message in hand.
  * Bounds    Nothing a server says can make it abort, loop or grow.
  */
 #ifndef POSTERN_SMTP_CLIENT_H

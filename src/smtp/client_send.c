@@ -266,8 +266,7 @@ static bool step_rcpt(struct smtp_client *c)
     return true;
 }
 
-/* [rfc2920 3.1] DATA is the last of its group.  BDAT with a large text waits for the answers (T3).
- */
+/* [rfc2920 3.1] DATA ends its group.  BDAT with a large text waits for the answers (T3). */
 static bool step_data(struct smtp_client *c)
 {
     bool answered = c->talk.count == 0;
