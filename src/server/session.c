@@ -39,9 +39,17 @@ static bool session_flush(struct session *s)
     return true;
 }
 
+/* [rfc2920 3.2] Replies to a pipelined group leave as a unit, and all of them before we wait for input.  While a commit
+ * is under way we wait for the disk, and the client for the outcome whatever else is said, so what stands before that
+ * goes with it, in one segment and not in two. */
+static bool session_holds_replies(const struct session *s)
+{
+    return s->transfer && s->transfer->committing && smtp_server_is_waiting(s->engine);
+}
+
 void session_pump(struct session *s)
 {
-    bool flushed = session_flush(s);
+    bool flushed = session_holds_replies(s) || session_flush(s);
     if (worker_is_draining(s->worker) && !s->ending && smtp_server_is_idle(s->engine)) {
         session_shutdown(s, true);
         return;
@@ -119,7 +127,7 @@ static size_t on_input(void *ctx, const char *data, size_t len)
     do {
         n = smtp_server_feed(s->engine, data + used, len - used);
         used += n;
-    } while (session_flush(s) && n && used < len);
+    } while ((session_holds_replies(s) || session_flush(s)) && n && used < len);
     if (s->start_tls &&
         used < len) { /* an attempt to smuggle commands into TLS: the stream drops them (STLS-08) */
         struct log_line l;

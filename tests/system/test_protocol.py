@@ -50,6 +50,15 @@ def test_data_without_recipients(house):
         c.expect("NOOP", 250)
 
 
+def test_group_with_a_text_is_answered_as_a_unit(house, token):
+    """PIPE-01, RFC 2920 3.2: what stands before the outcome of a commit leaves with it, in one TLS record."""
+    text = f"Subject: {token}\r\n\r\nx\r\n".encode()
+    with house.connect("implicit-implicit", "good") as c:
+        c.send(f"MAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\nBDAT {len(text)} LAST\r\n".encode() + text)
+        assert c.sock.recv(65536).count(b"\r\n250 ") == 2
+    house.mailbox(BOB).wait(token)
+
+
 def send_whole_group(c, group):
     """Reads replies while the server takes no more, as a client must (RFC 2920 3.1).  One thread: an SSL object
     is not to be used by two."""
