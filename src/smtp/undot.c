@@ -14,20 +14,6 @@ void undot_finish(struct undot *u)
         u->bare = true;
 }
 
-static bool has_eight_bit(const char *p, size_t len)
-{
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        if (word & 0x8080808080808080U)
-            return true;
-    }
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)p[i] > 0x7f)
-            return true;
-    return false;
-}
-
 /* Length of the run at p that holds neither CR nor LF. */
 static size_t plain_run(const char *p, size_t len)
 {
@@ -128,7 +114,7 @@ ssize_t undot_feed(struct undot *u, const char *data, size_t len, dots_out_fn *o
         from = i;
     }
     if (!u->eight_bit)
-        u->eight_bit = has_eight_bit(data, i);
+        u->eight_bit = !str_is_ascii((struct str){data, i});
     int r = i > from ? out(arg, data + from, i - from) : 0;
     return r < 0 ? r : (ssize_t)i;
 }
