@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define CAP_MIN 128 /* a reply or two: a buffer that begins smaller only grows more often */
+
 void buf_init(struct buf *b, size_t max)
 {
     *b = BUF_INIT(max);
@@ -35,7 +37,7 @@ int buf_reserve(struct buf *b, size_t len)
     size_t need = b->len + len + 1;
     if (need <= b->cap)
         return 0;
-    size_t cap = MAX(need, MIN(b->cap * 2, b->max + 1));
+    size_t cap = MAX(need, MIN(MAX(b->cap * 2, (size_t)CAP_MIN), b->max + 1));
     char *data = realloc(b->data, cap);
     if (!data)
         return -ENOMEM;
@@ -70,11 +72,16 @@ int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, again);
+    size_t spare = b->cap - b->len;
+    int n = vsnprintf(spare ? b->data + b->len : NULL, spare, fmt, again);
     va_end(again);
-    if (n < 0)
-        return -EINVAL;
-    int r = buf_reserve(b, (size_t)n);
+    if (n >= 0 && (size_t)n < spare) { /* nearly always */
+        b->len += (size_t)n;
+        return 0;
+    }
+    if (spare)
+        b->data[b->len] = '\0'; /* what was printed there is nothing yet */
+    int r = n < 0 ? -EINVAL : buf_reserve(b, (size_t)n);
     if (r < 0)
         return r;
     (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
