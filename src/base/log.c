@@ -44,35 +44,61 @@ static bool put(struct log_line *l, const char *s, size_t len)
     return true;
 }
 
+static bool put_text(struct log_line *l, const char *s)
+{
+    return put(l, s, strlen(s));
+}
+
+/* "2026-10-01T12:00:00", made once a second by each thread that logs. */
+static const char *second_text(time_t second)
+{
+    static _Thread_local time_t made_for = -1;
+    static _Thread_local char text[sizeof("2026-10-01T12:00:00")];
+    struct tm tm;
+    if (second != made_for && gmtime_r(&second, &tm) &&
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) > 0)
+        made_for = second;
+    return text;
+}
+
 void log_begin(struct log_line *l, enum log_level level, const char *event)
 {
     l->len = 0;
     l->wanted = level <= threshold;
     if (!l->wanted)
         return;
-    int64_t now = clock_wall_ms();
-    time_t seconds = (time_t)(now / 1000);
-    struct tm tm;
-    (void)gmtime_r(&seconds, &tm);
-    l->len = strftime(l->text, sizeof(l->text), "%Y-%m-%dT%H:%M:%S", &tm);
-    int n = snprintf(l->text + l->len,
-                     sizeof(l->text) - l->len,
-                     ".%03dZ %s %s",
-                     (int)(now % 1000),
-                     level_names[level],
-                     event);
-    l->len += MIN((size_t)n, room_max - l->len);
+    int64_t now = MAX(clock_wall_ms(), (int64_t)0);
+    unsigned ms = (unsigned)(now % 1000);
+    const char fraction[] = {
+        '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', ' '};
+    (void)put_text(l, second_text((time_t)(now / 1000)));
+    (void)put(l, fraction, sizeof(fraction));
+    (void)put_text(l, level_names[level]);
+    (void)put(l, " ", 1);
+    (void)put_text(l, event);
+}
+
+static bool is_special(unsigned char c)
+{
+    return c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7f;
+}
+
+/* Goes into the line as it is.  That is what nearly every value is like. */
+static bool is_plain(struct str v)
+{
+    for (size_t i = 0; i < v.len; i++)
+        if (is_special((unsigned char)v.p[i]) || (unsigned char)v.p[i] > 0x7f)
+            return false;
+    return v.len > 0;
 }
 
 static bool needs_quotes(struct str v)
 {
     if (v.len == 0)
         return true;
-    for (size_t i = 0; i < v.len; i++) {
-        unsigned char c = (unsigned char)v.p[i];
-        if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7f)
+    for (size_t i = 0; i < v.len; i++)
+        if (is_special((unsigned char)v.p[i]))
             return true;
-    }
     return !str_is_utf8(v);
 }
 
@@ -98,6 +124,8 @@ void log_str(struct log_line *l, const char *key, struct str v)
     (void)put(l, " ", 1);
     (void)put(l, key, key_len);
     (void)put(l, "=", 1);
+    if (is_plain(v) && put(l, v.p, v.len))
+        return;
     bool quoted = needs_quotes(v);
     bool utf8 = str_is_utf8(v);
     if (quoted)
@@ -123,7 +151,16 @@ void log_text(struct log_line *l, const char *key, const char *value)
 
 void log_number(struct log_line *l, const char *key, int64_t value)
 {
-    log_format(l, key, "%lld", (long long)value);
+    char digits[24];
+    size_t at = sizeof(digits);
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (value < 0)
+        digits[--at] = '-';
+    log_str(l, key, (struct str){digits + at, sizeof(digits) - at});
 }
 
 static void log_vformat(struct log_line *l, const char *key, const char *fmt, va_list ap)

@@ -2,9 +2,12 @@
 
 #include "base/arena.h"
 #include "base/b64.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <time.h>
 
 static void buf_stops_at_its_maximum(void **state)
 {
@@ -19,6 +22,43 @@ static void buf_stops_at_its_maximum(void **state)
     assert_int_equal(buf_printf(&b, "%d", 901), 0);
     assert_string_equal(b.data, "45678901");
     buf_done(&b);
+}
+
+/* Room to spare, just enough, one octet too little, none at all; and the maximum in each of them. */
+static void printing_fits_or_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t max, before; /* octets in the buffer beforehand */
+        size_t text;        /* octets to be printed */
+        int want;
+    } rows[] = {
+        {"empty buffer",         4096, 0,   10,   0        },
+        {"nothing to print",     4096, 0,   0,    0        },
+        {"room to spare",        4096, 20,  20,   0        },
+        {"fills what is there",  4096, 100, 27,   0        },
+        {"one more than that",   4096, 100, 28,   0        },
+        {"grows several times",  4096, 100, 3000, 0        },
+        {"up to the maximum",    200,  100, 100,  0        },
+        {"beyond it",            200,  100, 101,  -EMSGSIZE},
+        {"far beyond it",        200,  100, 5000, -EMSGSIZE},
+        {"small maximum",        10,   4,   6,    0        },
+        {"small maximum passed", 10,   4,   7,    -EMSGSIZE},
+    };
+    static char zeros[5000];
+    memset(zeros, '0', sizeof(zeros));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = BUF_INIT(rows[i].max);
+        for (size_t k = 0; k < rows[i].before; k++)
+            assert_int_equal(buf_append(&b, "b", 1), 0);
+        check(rows[i].name, buf_printf(&b, "%.*s", (int)rows[i].text, zeros) == rows[i].want);
+        check(rows[i].name, b.len == rows[i].before + (rows[i].want == 0 ? rows[i].text : 0));
+        check(rows[i].name, !b.data || b.data[b.len] == '\0');
+        for (size_t k = 0; k < b.len; k++)
+            check(rows[i].name, b.data[k] == (k < rows[i].before ? 'b' : '0'));
+        buf_done(&b);
+    }
 }
 
 static void arena_stops_at_its_maximum(void **state)
@@ -43,22 +83,22 @@ static void b64_is_strict(void **state)
     static const struct {
         const char *in, *want; /* want NULL: refused */
     } rows[] = {
-        {"",         ""    },
-        {"Zg==",     "f"   },
-        {"Zm8=",     "fo"  },
-        {"Zm9v",     "foo" },
-        {"Zm9vYg==", "foob"},
-        {"Zg=",      NULL  }, /* AUTH-10: padding missing */
-        {"Zg",       NULL  },
-        {"A B=",     NULL  },
-        {"=AAA",     NULL  },
-        {"AAA=BBB",  NULL  },
-        {"AAA=BBBB", NULL  },
-        {"Zh==",     NULL  }, /* unused bits set */
-        {"Zm9=",     NULL  },
-        {"====",     NULL  },
-        {"Zm9v\r\n", NULL  },
-        {"Z\xc3\xa9=", NULL},
+        {"",           ""    },
+        {"Zg==",       "f"   },
+        {"Zm8=",       "fo"  },
+        {"Zm9v",       "foo" },
+        {"Zm9vYg==",   "foob"},
+        {"Zg=",        NULL  }, /* AUTH-10: padding missing */
+        {"Zg",         NULL  },
+        {"A B=",       NULL  },
+        {"=AAA",       NULL  },
+        {"AAA=BBB",    NULL  },
+        {"AAA=BBBB",   NULL  },
+        {"Zh==",       NULL  }, /* unused bits set */
+        {"Zm9=",       NULL  },
+        {"====",       NULL  },
+        {"Zm9v\r\n",   NULL  },
+        {"Z\xc3\xa9=", NULL  },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct buf out = BUF_INIT(64);
@@ -114,6 +154,58 @@ static void utf8_is_judged_as_rfc3629_has_it(void **state)
         check(rows[i].in, str_is_utf8(str_of(rows[i].in)) == rows[i].want);
 }
 
+/* Octet by octet, as the words of the standards have it. */
+static bool plainly_ascii(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] > 0x7f)
+            return false;
+    return true;
+}
+
+static bool plainly_has_control(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* Every octet at every place of strings of every length around the sizes that are looked at together. */
+static void words_are_judged_as_octets_are(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 70; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned octet = 0; octet < 256; octet++) {
+                char *p = malloc(len); /* exactly, so that reading beyond is noticed */
+                assert_non_null(p);
+                memset(p, octet & 1 ? ' ' : '~', len);
+                p[at] = (char)octet;
+                struct str s = {p, len};
+                char row[64];
+                (void)snprintf(row, sizeof(row), "octet %02x at %zu of %zu", octet, at, len);
+                check(row, str_is_ascii(s) == plainly_ascii(s));
+                check(row, str_is_utf8(s) == plainly_ascii(s));
+                check(row, str_has_control(s) == plainly_has_control(s));
+                free(p);
+            }
+        }
+    }
+}
+
+static void long_utf8_is_followed_to_its_end(void **state)
+{
+    (void)state;
+    struct buf b = BUF_INIT(1000);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(buf_puts(&b, i % 3 ? "plain ascii here " : "\xc3\xa9\xe2\x82\xac"), 0);
+    assert_true(str_is_utf8(buf_str(&b)));
+    assert_int_equal(buf_puts(&b, "\xe2\x82"), 0); /* cut */
+    assert_false(str_is_utf8(buf_str(&b)));
+    buf_done(&b);
+}
+
 static void a_value_cannot_forge_a_log_field(void **state)
 {
     (void)state;
@@ -132,15 +224,84 @@ static void a_value_cannot_forge_a_log_field(void **state)
     free(big);
 }
 
+static void log_fields_read_as_written(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t number;
+        const char *want;
+    } numbers[] = {
+        {0,             " n=0"                   },
+        {-1,            " n=-1"                  },
+        {1234567890123, " n=1234567890123"       },
+        {INT64_MAX,     " n=9223372036854775807" },
+        {INT64_MIN,     " n=-9223372036854775808"},
+    };
+    static const struct {
+        const char *text, *want;
+    } texts[] = {
+        {"plain@example.org",   " t=plain@example.org"      },
+        {"",                    " t=\"\""                   },
+        {"two words",           " t=\"two words\""          },
+        {"a=b",                 " t=\"a=b\""                },
+        {"caf\xc3\xa9",         " t=caf\xc3\xa9"            },
+        {"caf\xc3\xa9 au lait", " t=\"caf\xc3\xa9 au lait\""},
+        {"\xff",                " t=\"\\xff\""              },
+        {"back\\slash",         " t=\"back\\\\slash\""      },
+        {"\x7f",                " t=\"\\x7f\""              },
+    };
+    struct log_line l;
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        log_begin(&l, LOG_LEVEL_ERROR, "event");
+        size_t start = l.len;
+        log_number(&l, "n", numbers[i].number);
+        check(numbers[i].want,
+              str_eq((struct str){l.text + start, l.len - start}, str_of(numbers[i].want)));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        log_begin(&l, LOG_LEVEL_ERROR, "event");
+        size_t start = l.len;
+        log_text(&l, "t", texts[i].text);
+        check(texts[i].want,
+              str_eq((struct str){l.text + start, l.len - start}, str_of(texts[i].want)));
+    }
+}
+
+/* "2026-10-01T12:00:00.123Z error event", and the next second is not taken for this one. */
+static void a_log_line_begins_with_the_time(void **state)
+{
+    (void)state;
+    struct log_line l;
+    struct tm tm = {0};
+    for (int i = 0; i < 3; i++) {
+        int64_t before = clock_wall_ms();
+        log_begin(&l, LOG_LEVEL_ERROR, "event");
+        int64_t after = clock_wall_ms();
+        l.text[l.len] = '\0';
+        const char *rest = strptime(l.text, "%Y-%m-%dT%H:%M:%S", &tm);
+        assert_non_null(rest);
+        assert_string_equal(rest + 4, "Z error event");
+        int64_t said = (int64_t)timegm(&tm) * 1000 + atoi(rest + 1);
+        assert_true(said >= before && said <= after);
+        while (clock_wall_ms() / 1000 == before / 1000)
+            (void)usleep(1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_stops_at_its_maximum),
+        cmocka_unit_test(printing_fits_or_leaves_no_trace),
         cmocka_unit_test(arena_stops_at_its_maximum),
         cmocka_unit_test(b64_is_strict),
         cmocka_unit_test(numbers_have_a_maximum),
         cmocka_unit_test(utf8_is_judged_as_rfc3629_has_it),
+        cmocka_unit_test(words_are_judged_as_octets_are),
+        cmocka_unit_test(long_utf8_is_followed_to_its_end),
         cmocka_unit_test(a_value_cannot_forge_a_log_field),
+        cmocka_unit_test(log_fields_read_as_written),
+        cmocka_unit_test(a_log_line_begins_with_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
