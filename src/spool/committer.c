@@ -15,6 +15,7 @@
 
 #define GROUP_JOBS 512
 #define GROUP_BYTES ((size_t)8 * 1024 * 1024)
+#define CLAIM_BATCH 16 /* free places that need not wait for more */
 #define CLAIMS_MAX 64  /* from the backlog, in one group: nobody's commit waits for more */
 #define CHUNKS_MAX 16  /* of discarded bodies, in one group, likewise */
 #define KEPT_MAX 1000  /* results that wait for a better day; beyond it nothing new is claimed */
@@ -22,6 +23,10 @@
 #define POLL_MS 1000   /* how soon changes by `postern queue` are seen */
 #define AGAIN_MS 1000  /* after trouble */
 #define EXTRAS_AGAIN_MS 5000 /* after trouble with the backlog itself */
+
+/* A result lies about for this long at most, so that many share a sync: no client waits for it, and what a crash
+ * in the meantime costs is a second delivery (I3).  Free places for the backlog gather likewise. */
+#define SOON_MS 5
 
 struct round { /* one transaction; begun again for each */
     unsigned credit, budget;
@@ -37,8 +42,11 @@ struct committer {
     pthread_t thread;
     struct outbox outbox;
     struct round round;
-    int64_t next_due_ms;                                     /* wall clock; in the past: look now */
-    int64_t extras_not_before_ms, poll_at_ms, keep_again_ms; /* monotonic */
+    int64_t next_due_ms; /* wall clock; in the past: look now */
+    /* From here on monotonic. */
+    int64_t claim_at_ms; /* 0: not waiting for more free places */
+    int64_t extras_not_before_ms, poll_at_ms, keep_again_ms;
+
     struct job *kept, **kept_tail;
     size_t n_kept;
     int64_t trash[TRASH_MAX];
@@ -50,27 +58,35 @@ struct committer {
 
 /* ---- the queue of jobs ---- */
 
-static void wake_locked(struct spool *sp)
+/* With the lock held. */
+static void wake(struct spool *sp, enum urgency urgency)
 {
-    if (sp->sleeping)
+    bool news = false;
+    if (urgency == URGENT) {
+        news = !sp->urgent;
+        sp->urgent = true;
+    } else if (urgency == SOON && sp->soon_ms == INT64_MAX) {
+        sp->soon_ms = clock_monotonic_ms() + SOON_MS;
+        news = true;
+    }
+    if (news && sp->sleeping)
         (void)pthread_cond_signal(&sp->work);
 }
 
-void spool_wake(struct spool *sp)
+void spool_wake(struct spool *sp, enum urgency urgency)
 {
     (void)pthread_mutex_lock(&sp->lock);
-    wake_locked(sp);
+    wake(sp, urgency);
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
-void spool_queue(struct spool *sp, struct job *j, bool wake)
+void spool_queue(struct spool *sp, struct job *j, enum urgency urgency)
 {
     (void)pthread_mutex_lock(&sp->lock);
     j->next = NULL;
     *sp->jobs_tail = j;
     sp->jobs_tail = &j->next;
-    if (wake)
-        wake_locked(sp);
+    wake(sp, urgency);
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
@@ -84,6 +100,8 @@ static size_t take_group(struct spool *sp, struct job **group)
         sp->jobs = sp->jobs->next;
         n++;
     }
+    sp->urgent = sp->jobs != NULL; /* the rest has waited long enough */
+    sp->soon_ms = INT64_MAX;
     if (!sp->jobs)
         sp->jobs_tail = &sp->jobs;
     return n;
@@ -97,21 +115,36 @@ static bool may_claim(const struct spool *sp)
     return sp->relay.port && sp->credit > 0 && sp->committer->n_kept < KEPT_MAX;
 }
 
+/* With the lock held: when to look into the backlog.  A few free places wait a moment for more, so that one
+ * transaction fills many. */
+static int64_t claim_at(struct spool *sp)
+{
+    struct committer *c = sp->committer;
+    if (!may_claim(sp))
+        return INT64_MAX;
+    int64_t now = clock_monotonic_ms();
+    int64_t wait = c->next_due_ms - clock_wall_ms();
+    if (wait > 0)
+        return wait < POLL_MS ? now + wait : INT64_MAX;
+    if (sp->credit >= CLAIM_BATCH)
+        c->claim_at_ms = now;
+    else if (c->claim_at_ms == 0)
+        c->claim_at_ms = now + SOON_MS;
+    return MAX(c->claim_at_ms, c->extras_not_before_ms);
+}
+
 /* With the lock held: the monotonic time at which there is something to do without a job. */
 static int64_t wake_at(struct spool *sp)
 {
     const struct committer *c = sp->committer;
-    int64_t at = c->n_trash > 0 ? c->extras_not_before_ms : INT64_MAX;
+    int64_t at = sp->soon_ms;
+    if (c->n_trash > 0)
+        at = MIN(at, c->extras_not_before_ms);
     if (c->n_kept > 0 || c->stale_log)
         at = MIN(at, c->keep_again_ms);
     if (sp->relay.port)
         at = MIN(at, c->poll_at_ms);
-    if (may_claim(sp)) {
-        int64_t wait = MAX(c->next_due_ms - clock_wall_ms(), 0);
-        if (wait < POLL_MS)
-            at = MIN(at, MAX(clock_monotonic_ms() + wait, c->extras_not_before_ms));
-    }
-    return at;
+    return MIN(at, claim_at(sp));
 }
 
 static void sleep_until(struct spool *sp, int64_t at)
@@ -132,7 +165,7 @@ static bool next_group(struct spool *sp, struct job **group, size_t *ret_n)
     for (;;) {
         sp->starving =
             sp->relay.port && sp->credit == 0 && sp->committer->next_due_ms <= clock_wall_ms();
-        if (sp->jobs || sp->stopping)
+        if (sp->urgent || sp->stopping)
             break;
         int64_t at = wake_at(sp);
         if (at <= clock_monotonic_ms())
@@ -215,6 +248,7 @@ static void try_kept_again(struct spool *sp)
     if (!sp->jobs)
         sp->jobs_tail = c->kept_tail;
     sp->jobs = c->kept;
+    sp->urgent = true;
     (void)pthread_mutex_unlock(&sp->lock);
     c->kept = NULL;
     c->kept_tail = &c->kept;
@@ -334,6 +368,7 @@ static int transact(struct spool *sp, struct job **jobs, size_t n, bool extras)
 {
     struct round *round = &sp->committer->round;
     round_start(sp);
+    sp->committer->claim_at_ms = 0;
     int r = store_begin(sp->store);
     round->begun = r == 0;
     if (r == 0)

@@ -29,8 +29,8 @@ void spool_attach(struct spool *sp,
     struct port *port = ports_of(&sp->ports, l);
     (void)pthread_mutex_lock(&sp->lock);
     sp->relay = (struct relay_side){.port = port, .loop = l, .offer = offer, .arg = arg};
-    (void)pthread_cond_signal(&sp->work);
     (void)pthread_mutex_unlock(&sp->lock);
+    spool_wake(sp, SOON);
 }
 
 void spool_detach(struct spool *sp, struct loop *l)
@@ -51,9 +51,10 @@ void spool_credit(struct spool *sp, unsigned more)
 {
     (void)pthread_mutex_lock(&sp->lock);
     sp->credit += more;
-    if (sp->starving)
-        (void)pthread_cond_signal(&sp->work);
+    bool starving = sp->starving;
     (void)pthread_mutex_unlock(&sp->lock);
+    if (starving)
+        spool_wake(sp, SOON);
 }
 
 static struct relay_side relay_of(struct spool *sp)
@@ -117,7 +118,7 @@ void spool_unclaim(struct spool *sp, struct spool_message *m)
     struct unclaim_job *u = xcalloc(1, sizeof(*u));
     u->job.ops = &unclaim_ops;
     u->parcel = p;
-    spool_queue(sp, &u->job, true);
+    spool_queue(sp, &u->job, SOON);
 }
 
 /* ---- results ---- */
@@ -201,7 +202,8 @@ static void result_settle(struct spool *sp, struct job *j)
 {
     struct result_job *rj = container_of(j, struct result_job, job);
     if (j->error && !spool_is_closing(sp)) {
-        committer_keep(sp, j); /* meanwhile the message stays claimed: nobody delivers it twice (I3) */
+        committer_keep(sp,
+                       j); /* meanwhile the message stays claimed: nobody delivers it twice (I3) */
         return;
     }
     if (j->error == 0)
@@ -274,5 +276,5 @@ void spool_finish(struct spool *sp,
         rj->report_error = prepare_report(rj, report_to);
     }
     buf_done(&p->body); /* a result may have to wait in memory; its body need not */
-    spool_queue(sp, &rj->job, true);
+    spool_queue(sp, &rj->job, SOON);
 }

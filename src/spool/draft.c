@@ -148,7 +148,7 @@ static void hand_over_tail(struct spool_draft *d)
     };
     d->in_flight += d->tail.len;
     buf_init(&d->tail, SPOOL_CHUNK);
-    spool_queue(d->spool, &c->job, false);
+    spool_queue(d->spool, &c->job, LAZY);
 }
 
 /* A full tail is handed over only when more follows, so a body of one chunk stays whole. */
@@ -180,7 +180,7 @@ int spool_write(struct spool_draft *d, const void *data, size_t len)
         return 0;
     d->paused =
         true; /* the tail holds one chunk at most, so something is in flight that will end the pause */
-    spool_wake(d->spool);
+    spool_wake(d->spool, URGENT);
     return -EAGAIN;
 }
 
@@ -232,7 +232,7 @@ void spool_discard(struct spool_draft **draft)
     }
     draft_release(d);
     d->end.ops = &discard_ops;
-    spool_queue(d->spool, &d->end, true);
+    spool_queue(d->spool, &d->end, LAZY);
 }
 
 int draft_prepare(struct spool_draft *d,
@@ -332,5 +332,5 @@ void spool_commit(struct spool_draft **draft,
     d->end.ops = &commit_ops;
     d->end.bytes = d->tail.len + n_recipients * 128;
     d->end_error = draft_prepare(d, env, recipients, n_recipients, &d->commit);
-    spool_queue(d->spool, &d->end, true);
+    spool_queue(d->spool, &d->end, URGENT);
 }

@@ -12,6 +12,7 @@ static struct spool *spool_new(const struct spool_config *cfg)
     sp->lock_fd = -1;
     sp->min_free_bytes = cfg->min_free_bytes > 0 ? cfg->min_free_bytes : MIN_FREE_DEFAULT;
     sp->jobs_tail = &sp->jobs;
+    sp->soon_ms = INT64_MAX;
     ports_init(&sp->ports);
     (void)pthread_mutex_init(&sp->lock, NULL);
     pthread_condattr_t attr;

@@ -60,6 +60,9 @@ struct spool {
     pthread_cond_t work; /* for the committer */
     struct job *jobs, **jobs_tail;
     bool sleeping; /* the committer waits on `work` */
+    bool urgent;   /* some job is */
+    int64_t
+        soon_ms; /* when those that are due soon are due, on the monotonic clock; INT64_MAX: none */
     bool starving; /* messages are due and there was no credit */
     bool stopping; /* no new jobs are expected */
     bool closing;  /* the committer has ended: what comes back is freed and forgotten */
@@ -69,9 +72,14 @@ struct spool {
 
 /* ---- for every file that queues jobs ---- */
 
-/* Jobs run in the order queued.  wake == false: it may wait until something else wakes the committer. */
-void spool_queue(struct spool *sp, struct job *j, bool wake);
-void spool_wake(struct spool *sp);
+/* How long a job may wait for company.  Whatever the urgency, jobs run in the order queued. */
+enum urgency {
+    URGENT, /* a client waits: the next group, at once */
+    SOON,   /* nobody waits, but it should not lie about: within SOON_MS */
+    LAZY,   /* with the next group, whenever that is */
+};
+void spool_queue(struct spool *sp, struct job *j, enum urgency urgency);
+void spool_wake(struct spool *sp, enum urgency urgency);
 
 /* ---- committer.c; the functions from here on are for apply() and settle(), on its thread ---- */
 

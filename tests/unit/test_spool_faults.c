@@ -451,7 +451,7 @@ static void a_killed_process_loses_nothing_promised(void **state)
     (void)state;
     bool untouched = false;
     unsigned killed = 0;
-    for (long at = 1; !untouched; at += at < 40 ? 3 : 17) {
+    for (long at = 1; !untouched; at += at < 30 ? 5 : 29) {
         struct kit *k = kit_new();
         struct fate *fates = fates_new();
         pid_t pid = fork();
@@ -533,7 +533,7 @@ static void every_sync_may_fail(void **state)
 static void a_device_may_fail_for_a_while(void **state)
 {
     (void)state;
-    fail_each_in_turn(FAULTFS_ANY, 7, 61, 0);
+    fail_each_in_turn(FAULTFS_ANY, 7, 97, 0);
 }
 
 /* A commit whose sync failed stands whole in the log.  When the power fails right after its client was told 451,
