@@ -123,8 +123,16 @@ static const struct setting global_settings[] = {
     {0},
 };
 static const struct setting trust_settings[] = {
-    {"ca",  setting_files, LIST(trust_config, ca)},
-    {"crl", setting_files_or_directories, LIST(trust_config, crl)},
+    {"ca",           setting_files,  LIST(trust_config, ca)},
+    {"crl",          setting_files_or_directories, LIST(trust_config, crl)},
+    {"crl-stale",    setting_flag,   FIELD(trust_config, accept_stale_crl),
+        WORDS({"refuse", false}, {"accept", true})},
+    {"pin",          setting_pins,   LIST(trust_config, pin)},
+    {"key-size-min", setting_count,  FIELD(trust_config, key_size_min), RANGE(2048, 16384)},
+    {"strength",     setting_word,   FIELD(trust_config, strength),
+        WORDS({"112", 112}, {"128", 128}, {"192", 192})},
+    {"depth",        setting_count,  FIELD(trust_config, depth_max), RANGE(1, 10)},
+    {"require-eku",  setting_yes_no, FIELD(trust_config, require_eku)},
     {0},
 };
 static const struct setting identity_settings[] = {

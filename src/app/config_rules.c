@@ -59,7 +59,9 @@ static void check_trust_names(struct loader *l,
 
 void rules_trust(struct loader *l, const struct conf_node *block, struct trust_config *t)
 {
-    const struct conf_node *ca = conf_find(block, "ca");
+    const struct conf_node *ca = conf_find(block, "ca"), *pin = conf_find(block, "pin");
+    if (pin && pin->values && !ca)
+        return;
     if (!ca || (ca->is_list && !ca->values))
         config_mistake(
             l, block,

@@ -171,6 +171,25 @@ static char *each_fingerprint(struct loader *l, const struct conf_node *n, const
     return NULL;
 }
 
+/* The prefix leaves room for another digest one day. */
+static char *each_pin(struct loader *l, const struct conf_node *n, const char *text)
+{
+    char *hex = config_room(l, 65);
+    bool prefixed = strncmp(text, "sha256:", 7) == 0;
+    if (hex && cert_fingerprint_parse(text + (prefixed ? 7 : 0), hex) == 0)
+        return hex;
+    config_mistake(l, n,
+                   "\"%s\" is no pin; write \"sha256:\" and the 64 hex digits that `postern cert "
+                   "explain FILE` shows as fingerprint or public key",
+                   text);
+    return NULL;
+}
+
+void setting_pins(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    read_each(l, n, s, block, each_pin);
+}
+
 void setting_names(struct loader *l,
                    const struct conf_node *n,
                    const struct setting *s,
@@ -320,6 +339,15 @@ void setting_word(struct loader *l, const struct conf_node *n, const struct sett
     const struct word *w = text ? find_word(l, n, s->words, text) : NULL;
     if (w)
         store(block, s->field, &w->value, sizeof(w->value));
+}
+
+void setting_flag(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    const struct word *w = text ? find_word(l, n, s->words, text) : NULL;
+    bool value = w && w->value;
+    if (w)
+        store(block, s->field, &value, sizeof(value));
 }
 
 void setting_words(struct loader *l,

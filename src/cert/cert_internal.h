@@ -76,6 +76,16 @@ void cert_key_text(const EVP_PKEY *key, char out[CERT_KEY_MAX]);
 
 X509_STORE *cert_trust_store(const struct cert_trust *t);
 
+/* What the block asks beyond the path. */
+struct cert_trust_limits {
+    int key_size_min;
+    bool require_eku, accept_stale_crl;
+};
+const struct cert_trust_limits *cert_trust_limits(const struct cert_trust *t);
+
+enum cert_pinned { CERT_NOT_PINNED, CERT_KEY_PINNED, CERT_PINNED };
+enum cert_pinned cert_trust_pinned(const struct cert_trust *t, X509 *leaf);
+
 /* The intermediates remembered from chains this snapshot has found valid; NULL when there is no
  * memory. */
 STACK_OF(X509) * cert_trust_intermediates(struct cert_trust *t);
@@ -107,10 +117,12 @@ struct cert_validation {
     struct cert_problem *problem;
 };
 
-/* RFC 5280 section 6.1 against one trust block; on false *ret_problem says what is wrong. */
-bool cert_path_is_valid(const struct cert_request *rq,
-                        struct cert_trust *t,
-                        struct cert_problem *ret_problem);
+/* RFC 5280 section 6.1 against one trust block.  CERT_PATH_KEY_ONLY: known by its public key and by nothing else, so its
+ * names prove nothing.  With CERT_PATH_INVALID *ret_problem says what is wrong. */
+enum cert_path { CERT_PATH_INVALID, CERT_PATH_KEY_ONLY, CERT_PATH_VALID };
+enum cert_path cert_path_judge(const struct cert_request *rq,
+                               struct cert_trust *t,
+                               struct cert_problem *ret_problem);
 
 /* --- source.c */
 
@@ -128,6 +140,9 @@ cert_form_fn cert_form_email;
 void cert_names_add(struct cert_names *names, const char *name);
 /* Normalised, or counted as unusable. */
 void cert_names_add_raw(struct cert_names *names, struct str raw, cert_form_fn *form);
+
+/* Lower-case hex SHA-256 of the SubjectPublicKeyInfo; "" when it cannot be had. */
+void cert_public_key_digest(X509 *x, char out[65]);
 
 /* What one rule's source finds in a certificate: normalised, without duplicates. */
 void cert_source_extract(const struct cert_rule *rule, X509 *leaf, struct cert_names *out);

@@ -117,17 +117,6 @@ static void describe_names(X509 *x, struct cert_description *d)
     GENERAL_NAMES_free(all);
 }
 
-static void describe_public_key(X509 *x, char out[65])
-{
-    char *items[CERT_IDENTITIES_MAX];
-    struct cert_names names = {.items = items};
-    cert_source_extract(&(struct cert_rule){.source = CERT_SOURCE_PUBLIC_KEY}, x, &names);
-    if (names.n > 0)
-        memcpy(out, items[0], 65);
-    for (size_t i = 0; i < names.n; i++)
-        free(items[i]);
-}
-
 void cert_describe(struct x509_st *cert, struct cert_description *ret)
 {
     ERROR_SCOPE;
@@ -146,5 +135,5 @@ void cert_describe(struct x509_st *cert, struct cert_description *ret)
     describe_extended_usage(cert, ret->extended_usage, sizeof(ret->extended_usage));
     describe_names(cert, ret);
     cert_fingerprint(cert, ret->fingerprint);
-    describe_public_key(cert, ret->public_key);
+    cert_public_key_digest(cert, ret->public_key);
 }

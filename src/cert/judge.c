@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What is known so far about the certificate in each trust block of the listener. */
-enum standing { UNTRIED, VALID, INVALID };
+enum standing { UNTRIED, INVALID, KEY_ONLY, VALID };
 
 struct hearing {
     const struct cert_request *rq;
@@ -21,16 +21,20 @@ static void hear_problem(struct hearing *h, const struct cert_problem *p)
         h->problem = *p;
 }
 
-static bool is_valid_in(struct hearing *h, size_t trust)
+static enum standing standing_in(struct hearing *h, size_t trust)
 {
+    static const enum standing of_path[] = {
+        [CERT_PATH_INVALID] = INVALID,
+        [CERT_PATH_KEY_ONLY] = KEY_ONLY,
+        [CERT_PATH_VALID] = VALID,
+    };
     if (h->standing[trust] == UNTRIED) {
         struct cert_problem p;
-        bool valid = cert_path_is_valid(h->rq, h->rq->trusts[trust], &p);
-        h->standing[trust] = valid ? VALID : INVALID;
-        if (!valid)
+        h->standing[trust] = of_path[cert_path_judge(h->rq, h->rq->trusts[trust], &p)];
+        if (h->standing[trust] == INVALID)
             hear_problem(h, &p);
     }
-    return h->standing[trust] == VALID;
+    return h->standing[trust];
 }
 
 static bool rule_allows(const struct cert_rule *rule, const struct cert_trust *t)
@@ -41,12 +45,18 @@ static bool rule_allows(const struct cert_rule *rule, const struct cert_trust *t
     return rule->n_trust == 0;
 }
 
+/* Whoever holds a key can write every name into a certificate. */
+static bool is_enough(enum standing s, const struct cert_rule *rule)
+{
+    return s == VALID || (s == KEY_ONLY && (!rule || rule->source == CERT_SOURCE_PUBLIC_KEY));
+}
+
 /* The first trust block, in the listener's order, in which the certificate is valid and for which
  * the rule (NULL: any) holds; NULL when there is none. */
 static const struct cert_trust *find_trust(struct hearing *h, const struct cert_rule *rule)
 {
     for (size_t i = 0; i < h->rq->n_trusts; i++)
-        if ((!rule || rule_allows(rule, h->rq->trusts[i])) && is_valid_in(h, i))
+        if ((!rule || rule_allows(rule, h->rq->trusts[i])) && is_enough(standing_in(h, i), rule))
             return h->rq->trusts[i];
     return NULL;
 }
@@ -161,7 +171,8 @@ try_rule(struct hearing *h, const struct cert_rule *rule, struct cert_verdict *v
     char *items[CERT_IDENTITIES_MAX];
     struct cert_names values = {.items = items};
     if (!t) {
-        tell(h->rq, rule, NULL, "holds for other trust blocks only");
+        tell(h->rq, rule, NULL,
+             "does not hold for the trust blocks in which the certificate is valid");
         return false;
     }
     cert_source_extract(rule, h->rq->leaf, &values);

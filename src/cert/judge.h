@@ -9,7 +9,7 @@
  * rather than unknown issuer).
  *
  * Revocation: a trust block without `crl` checks none.  With it, the issuer of the presented
- * certificate must have a list that is in date, else nobody of it gets in; CAs further up are
+ * certificate must have a list that is in date, else nobody of it gets in (unless accept_stale_crl); CAs further up are
  * looked up in their lists where there are any.
  *
  * A cert_trust is an immutable snapshot of files; reloading makes a new one.  Counted: safe to
@@ -35,6 +35,16 @@ struct cert_trust_config {
      * (CERT-11); a stale list refuses all of its issuer. */
     const char *const *crl;
     size_t n_crl;
+    /* Digests of certificates and of public keys that count without any CA (EDG-20), as cert_fingerprint_parse()
+     * makes them.  A certificate known by its key alone has no other identity than by CERT_SOURCE_PUBLIC_KEY: whoever
+     * holds the key can write any name into a certificate. */
+    const char *const *pin;
+    size_t n_pin;
+    unsigned key_size_min; /* of RSA keys, bits; 0: 2048 */
+    unsigned strength;     /* of keys and signatures, bits: 128, 192; 0: 112 */
+    unsigned depth_max;    /* intermediates; 0: 10 */
+    bool require_eku;      /* no extended key usage at all is refused, too (CERT-10) */
+    bool accept_stale_crl; /* a list past its next update still counts, for what it lists (CERT-11) */
 };
 
 /* -errno; `why` (at least CERT_WHY_MAX octets) names the file and what is wrong with it. */

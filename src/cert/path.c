@@ -103,6 +103,12 @@ static void say_purpose(const struct finding *f, char reason[CERT_REASON_MAX])
              by_extended ? "extended key usage" : "key usage");
 }
 
+static void say_no_purpose(const struct finding *f, char reason[CERT_REASON_MAX])
+{
+    cert_say(reason, "%s does not say that it is for client authentication (extended key usage)",
+             f->who);
+}
+
 static void say_weak_key(const struct finding *f, char reason[CERT_REASON_MAX])
 {
     char key[CERT_KEY_MAX];
@@ -164,6 +170,9 @@ static void say_other(const struct finding *f, char reason[CERT_REASON_MAX])
     cert_say(reason, "%s is not valid: %.60s", f->who, X509_verify_cert_error_string(f->code));
 }
 
+/* What we refuse and OpenSSL has no code for. */
+#define ERR_NO_EXTENDED_USAGE (-1)
+
 static const struct complaint {
     int code;
     enum cert_cause cause;
@@ -192,6 +201,7 @@ static const struct complaint {
     {X509_V_ERR_DIFFERENT_CRL_SCOPE,               CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
     {X509_V_ERR_CRL_PATH_VALIDATION_ERROR,         CERT_CAUSE_REVOCATION_UNKNOWN, say_crl_broken     },
     {X509_V_ERR_INVALID_PURPOSE,                   CERT_CAUSE_PURPOSE,            say_purpose        },
+    {ERR_NO_EXTENDED_USAGE,                        CERT_CAUSE_PURPOSE,            say_no_purpose     },
     {X509_V_ERR_EE_KEY_TOO_SMALL,                  CERT_CAUSE_WEAK,               say_weak_key       },
     {X509_V_ERR_CA_KEY_TOO_SMALL,                  CERT_CAUSE_WEAK,               say_weak_key       },
     {X509_V_ERR_CA_MD_TOO_WEAK,                    CERT_CAUSE_WEAK,               say_weak_signature },
@@ -238,12 +248,20 @@ static bool missing_crl_is_fine(X509_STORE_CTX *ctx)
             sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) == 1);
 }
 
+/* A list that is out of date still names those revoked before. */
+static bool stale_crl_is_fine(X509_STORE_CTX *ctx)
+{
+    const struct cert_validation *v = X509_STORE_CTX_get_app_data(ctx);
+    return X509_STORE_CTX_get_error(ctx) == X509_V_ERR_CRL_HAS_EXPIRED && v &&
+           cert_trust_limits(v->trust)->accept_stale_crl;
+}
+
 /* OpenSSL asks here for every error (and every certificate found good). */
 static int on_step(int ok, X509_STORE_CTX *ctx)
 {
     if (ok)
         return 1;
-    if (missing_crl_is_fine(ctx)) {
+    if (missing_crl_is_fine(ctx) || stale_crl_is_fine(ctx)) {
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
         return 1;
     }
@@ -275,34 +293,88 @@ static bool can_be_read(X509_STORE_CTX *ctx, struct cert_problem *p)
     return false;
 }
 
+/* OpenSSL's own floor follows from the strength; this one may be higher. */
+static bool keys_are_long(X509_STORE_CTX *ctx, const struct cert_trust *t, struct cert_problem *p)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        X509 *x = sk_X509_value(chain, i);
+        const EVP_PKEY *key = X509_get0_pubkey(x);
+        if (!key || (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) ||
+            EVP_PKEY_get_bits(key) >= cert_trust_limits(t)->key_size_min)
+            continue;
+        complain(ctx, x, i, X509_V_ERR_EE_KEY_TOO_SMALL, p);
+        return false;
+    }
+    return true;
+}
+
+static bool states_purpose(X509_STORE_CTX *ctx, const struct cert_trust *t, struct cert_problem *p)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    if (!cert_trust_limits(t)->require_eku || X509_get_extension_flags(leaf) & EXFLAG_XKUSAGE)
+        return true;
+    complain(ctx, leaf, 0, ERR_NO_EXTENDED_USAGE, p);
+    return false;
+}
+
 static bool validate(X509_STORE_CTX *ctx, struct cert_validation *v, int64_t now_ms)
 {
     X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
     X509_STORE_CTX_set_verify_cb(ctx, on_step);
     if (!can_be_read(ctx, v->problem) || X509_STORE_CTX_set_app_data(ctx, v) != 1 ||
-        X509_verify_cert(ctx) != 1 || !may_sign(ctx, v->problem))
+        X509_verify_cert(ctx) != 1 || !may_sign(ctx, v->problem) ||
+        !keys_are_long(ctx, v->trust, v->problem) || !states_purpose(ctx, v->trust, v->problem))
         return false;
     cert_trust_remember(v->trust, X509_STORE_CTX_get0_chain(ctx));
     return true;
 }
 
-bool cert_path_is_valid(const struct cert_request *rq,
-                        struct cert_trust *t,
-                        struct cert_problem *ret_problem)
+static bool is_valid_below_ca(const struct cert_request *rq, struct cert_validation *v)
+{
+    CLEANUP(x509_stack_freep)
+    STACK_OF(X509) *known = rq->chain ? NULL : cert_trust_intermediates(v->trust);
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    bool valid = ctx &&
+                 X509_STORE_CTX_init(ctx, cert_trust_store(v->trust), rq->leaf,
+                                     rq->chain ? rq->chain : known) == 1 &&
+                 validate(ctx, v, rq->now_ms);
+    X509_STORE_CTX_free(ctx);
+    return valid;
+}
+
+/* The certificate is its own anchor: dates, purpose and strength count as ever, the lists of a CA do not. */
+static bool is_valid_as_pin(const struct cert_request *rq, struct cert_validation *v)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *anchor = sk_X509_new_null();
+    bool valid = false;
+    if (ctx && anchor && sk_X509_push(anchor, rq->leaf) > 0 &&
+        X509_STORE_CTX_init(ctx, cert_trust_store(v->trust), rq->leaf, NULL) == 1) {
+        X509_STORE_CTX_set0_trusted_stack(ctx, anchor);
+        (void)X509_VERIFY_PARAM_clear_flags(X509_STORE_CTX_get0_param(ctx),
+                                            X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+        valid = validate(ctx, v, rq->now_ms);
+    }
+    X509_STORE_CTX_free(ctx);
+    sk_X509_free(anchor);
+    return valid;
+}
+
+enum cert_path cert_path_judge(const struct cert_request *rq,
+                               struct cert_trust *t,
+                               struct cert_problem *ret_problem)
 {
     ERROR_SCOPE;
     struct cert_problem p;
     struct cert_validation v = {t, &p};
     complain(NULL, NULL, 0, X509_V_ERR_OUT_OF_MEM, &p);
-    CLEANUP(x509_stack_freep)
-    STACK_OF(X509) *known = rq->chain ? NULL : cert_trust_intermediates(t);
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    bool valid = ctx &&
-                 X509_STORE_CTX_init(ctx, cert_trust_store(t), rq->leaf,
-                                     rq->chain ? rq->chain : known) == 1 &&
-                 validate(ctx, &v, rq->now_ms);
-    X509_STORE_CTX_free(ctx);
-    if (!valid)
-        *ret_problem = p;
-    return valid;
+    if (is_valid_below_ca(rq, &v))
+        return CERT_PATH_VALID;
+    enum cert_pinned pinned =
+        p.cause == CERT_CAUSE_UNKNOWN_CA ? cert_trust_pinned(t, rq->leaf) : CERT_NOT_PINNED;
+    if (pinned != CERT_NOT_PINNED && is_valid_as_pin(rq, &v))
+        return pinned == CERT_PINNED ? CERT_PATH_VALID : CERT_PATH_KEY_ONLY;
+    *ret_problem = p;
+    return CERT_PATH_INVALID;
 }

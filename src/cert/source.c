@@ -46,18 +46,25 @@ static void extract_fingerprint(X509 *leaf, const char *attribute, struct cert_n
         cert_names_add(out, name);
 }
 
-static void extract_public_key(X509 *leaf, const char *attribute, struct cert_names *out)
+void cert_public_key_digest(X509 *x, char out[65])
 {
-    (void)attribute;
-    char name[65];
     unsigned char sha256[EVP_MAX_MD_SIZE], *der = NULL;
     unsigned n = 0;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &der);
-    if (len > 0 && EVP_Digest(der, (size_t)len, sha256, &n, EVP_sha256(), NULL) == 1) {
-        hex(sha256, n, name);
-        cert_names_add(out, name);
-    }
+    ERROR_SCOPE;
+    out[0] = '\0';
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+    if (len > 0 && EVP_Digest(der, (size_t)len, sha256, &n, EVP_sha256(), NULL) == 1)
+        hex(sha256, n, out);
     OPENSSL_free(der);
+}
+
+static void extract_public_key(X509 *leaf, const char *attribute, struct cert_names *out)
+{
+    char name[65];
+    (void)attribute;
+    cert_public_key_digest(leaf, name);
+    if (name[0])
+        cert_names_add(out, name);
 }
 
 /* clang-format off */

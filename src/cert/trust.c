@@ -11,8 +11,7 @@
 /* What an honest chain never needs more of, and what the search for a path is bounded by. */
 #define DEPTH_MAX 10
 
-/* OpenSSL's level of 112 bits: RSA and DSA 2048, curves of 224, no MD5 and no SHA-1 signatures. */
-#define SECURITY_LEVEL 2
+#define KEY_SIZE_MIN 2048
 
 #define INTERMEDIATES_MAX 64
 #define LISTS_MAX 64
@@ -28,6 +27,9 @@ struct cert_trust {
     char *name;
     X509_STORE *store;
     X509_STORE_CTX_check_crl_fn openssl_check;
+    struct cert_trust_limits limits;
+    char **pins; /* lower-case hex */
+    size_t n_pins;
 
     /* A TLS session keeps only the peer's own certificate, so a resumed one comes without its chain
      * (EDG-13). The intermediates of chains found valid before stand in for it.  They carry no
@@ -57,6 +59,31 @@ X509_STORE_CTX_check_crl_fn cert_trust_openssl_check(const struct cert_trust *t)
     return t->openssl_check;
 }
 
+const struct cert_trust_limits *cert_trust_limits(const struct cert_trust *t)
+{
+    return &t->limits;
+}
+
+static bool has_pin(const struct cert_trust *t, const char *digest)
+{
+    for (size_t i = 0; digest[0] && i < t->n_pins; i++)
+        if (strcmp(t->pins[i], digest) == 0)
+            return true;
+    return false;
+}
+
+enum cert_pinned cert_trust_pinned(const struct cert_trust *t, X509 *leaf)
+{
+    char digest[65];
+    if (t->n_pins == 0)
+        return CERT_NOT_PINNED;
+    cert_fingerprint(leaf, digest);
+    if (has_pin(t, digest))
+        return CERT_PINNED;
+    cert_public_key_digest(leaf, digest);
+    return has_pin(t, digest) ? CERT_KEY_PINNED : CERT_NOT_PINNED;
+}
+
 struct cert_trust *cert_trust_ref(struct cert_trust *t)
 {
     (void)atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
@@ -73,6 +100,9 @@ void cert_trust_unref(struct cert_trust *t)
         X509_free(t->lists[i].issuer);
     X509_STORE_free(t->store);
     (void)pthread_mutex_destroy(&t->lock);
+    for (size_t i = 0; i < t->n_pins; i++)
+        free(t->pins[i]);
+    free(t->pins);
     free(t->name);
     free(t);
 }
@@ -219,20 +249,40 @@ static int trust_add_crl(void *arg, X509_CRL *crl, const char *path, char *why)
     return X509_STORE_add_crl(t->store, crl) == 1 ? 0 : -ENOMEM;
 }
 
+/* OpenSSL's levels: 2 is RSA 2048, curves of 224 and SHA-224; 3 RSA 3072, curves of 256 and SHA-256; 4 RSA 7680,
+ * curves of 384 and SHA-384. */
+static int security_level(unsigned strength)
+{
+    return strength >= 192 ? 4 : strength >= 128 ? 3 : 2;
+}
+
 /* Which certificates are trusted is what the files say and nothing else: each one listed is an
  * anchor, be it a root, an intermediate (only what is below it counts then) or a client's own
  * certificate (EDG-20).  That is what PARTIAL_CHAIN means. */
-static void trust_set_rules(struct cert_trust *t, bool has_crl)
+static void trust_set_rules(struct cert_trust *t, const struct cert_trust_config *cfg)
 {
     X509_VERIFY_PARAM *p = X509_STORE_get0_param(t->store);
     unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST;
-    if (has_crl)
+    if (cfg->n_crl > 0)
         flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
     (void)X509_VERIFY_PARAM_set_flags(p, flags);
     (void)X509_VERIFY_PARAM_set_purpose(p, X509_PURPOSE_SSL_CLIENT);
     (void)X509_VERIFY_PARAM_set_trust(p, X509_TRUST_SSL_CLIENT);
-    X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
-    X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
+    X509_VERIFY_PARAM_set_depth(
+        p, (int)(cfg->depth_max ? MIN(cfg->depth_max, (unsigned)DEPTH_MAX) : DEPTH_MAX));
+    X509_VERIFY_PARAM_set_auth_level(p, security_level(cfg->strength));
+}
+
+static void trust_set_limits(struct cert_trust *t, const struct cert_trust_config *cfg)
+{
+    t->limits = (struct cert_trust_limits){
+        .key_size_min = (int)MAX(cfg->key_size_min, (unsigned)KEY_SIZE_MIN),
+        .require_eku = cfg->require_eku,
+        .accept_stale_crl = cfg->accept_stale_crl,
+    };
+    t->pins = xcalloc(cfg->n_pin + 1, sizeof(char *));
+    for (; t->n_pins < cfg->n_pin; t->n_pins++)
+        t->pins[t->n_pins] = xstrdup(cfg->pin[t->n_pins]);
 }
 
 /* OpenSSL gives its own check away only where nobody has replaced it yet. */
@@ -267,9 +317,10 @@ int cert_trust_load(const struct cert_trust_config *cfg, struct cert_trust **ret
     snprintf(why, CERT_WHY_MAX, "out of memory");
     if (!t->store || trust_watch_lists(t) < 0)
         return -ENOMEM;
-    if (cfg->n_ca == 0)
+    if (cfg->n_ca == 0 && cfg->n_pin == 0)
         return trust_fail(t, why, -EINVAL, "names no CA file; write ca = {\"/path/ca.pem\"}");
-    trust_set_rules(t, cfg->n_crl > 0);
+    trust_set_rules(t, cfg);
+    trust_set_limits(t, cfg);
     int r = trust_fill(t, cfg, why);
     if (r < 0)
         return trust_fail(t, why, r, why);

@@ -8,6 +8,13 @@ struct cert_trust_config settings_trust(const struct trust_config *t)
         .n_ca = t->n_ca,
         .crl = (const char *const *)t->crl,
         .n_crl = t->n_crl,
+        .pin = (const char *const *)t->pin,
+        .n_pin = t->n_pin,
+        .key_size_min = t->key_size_min,
+        .strength = t->strength,
+        .depth_max = t->depth_max,
+        .require_eku = t->require_eku,
+        .accept_stale_crl = t->accept_stale_crl,
     };
 }
 

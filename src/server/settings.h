@@ -52,6 +52,11 @@ struct trust_config {
     char *name;
     char **ca, **crl;
     size_t n_ca, n_crl;
+    char **pin; /* lower-case hex SHA-256 of certificates and of public keys */
+    size_t n_pin;
+    unsigned key_size_min, strength, depth_max; /* default 2048, 112, 10 */
+    bool require_eku;                           /* default no */
+    bool accept_stale_crl;                      /* default no */
 };
 
 struct identity_config {

@@ -527,7 +527,7 @@ static void test_trace(void **state)
     rq.rules = cert_rules_items(rules, &rq.n_rules);
     cert_judge(&rq, &v);
     assert_string_equal(v.rule, "c");
-    assert_string_equal(trace.text, "a|-|holds for other trust blocks only\n"
+    assert_string_equal(trace.text, "a|-|does not hold for the trust blocks in which the certificate is valid\n"
                                     "b|-|the certificate has no e-mail address (subjectAltName)\n"
                                     "c|alice|fits: alice\n"
                                     "c|bob|the pattern does not fit\n"

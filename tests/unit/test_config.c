@@ -83,7 +83,8 @@ static const char whole[] =
     "hostname = \"mail.example.org\"\n"
     "workers = 3  log-level = debug  reload-interval = 5s\n"
     "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
-    "trust devices { ca = ca.pem  crl = \"/\" }\n"
+    "trust devices { ca = ca.pem  crl = \"/\" crl-stale = accept key-size-min = 3072 strength = 128 depth = 2\n"
+    "  require-eku = yes pin = {\"sha256:00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"} }\n"
     "identity email { source = san-email }\n"
     "identity device { source = san-dns  pattern = '(.+)\\.devices\\.example\\.org'\n"
     "                  name = '$1@example.org'  table = ca.pem  trust = {devices} }\n"
@@ -137,6 +138,13 @@ static void every_setting_is_read(void **state)
     assert_int_equal(c->trusts[0].n_crl, 2);
     assert_ptr_equal(config_trust(c, "devices"), &c->trusts[1]);
     assert_null(config_trust(c, "nobody"));
+    const struct trust_config *t = config_trust(c, "devices");
+    assert_true(t->accept_stale_crl && t->require_eku);
+    assert_int_equal(t->key_size_min, 3072);
+    assert_int_equal(t->strength, 128);
+    assert_int_equal(t->depth_max, 2);
+    assert_int_equal(t->n_pin, 1);
+    assert_string_equal(t->pin[0], "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     assert_int_equal(c->n_identities, 3);
     assert_int_equal(c->identities[1].source, CERT_SOURCE_SAN_DNS);
     assert_string_equal(c->identities[1].trust[0], "devices");
@@ -177,7 +185,7 @@ static void listeners_are_read(void **state)
     assert_int_equal(c->reload_interval_ms, 5000);
     assert_string_equal(c->metrics_address, "127.0.0.1:9925");
     assert_int_equal(a->timeout_ms, 60000);
-    assert_int_equal(a->line, 10);
+    assert_int_equal(a->line, 11);
     assert_int_equal(b->role, ROLE_RELAY);
     assert_int_equal(b->n_peers, 1);
     assert_string_equal(b->peers[0],
@@ -303,6 +311,9 @@ static const struct mistake_row {
     {"the line in a list", "trust a { ca = {\"ca.pem\",\n \"none.pem\"} }\n", "2: cannot read"},
     {"a folder", "trust a { ca = \"/tmp\" }\n", "1: cannot read \"/tmp\", named by \"ca\": Is a directory"},
     {"no ca", "trust a { }\n", "1: trust \"a\" names no CA"},
+    {"no pin", "trust a {\n pin = \"sha256:12\" }\n", "2: \"sha256:12\" is no pin; write \"sha256:\""},
+    {"weak strength", "trust a { ca = ca.pem strength = 80 }\n", "1: \"80\" is no value of \"strength\"; write 112, 128 or 192"},
+    {"weak keys", "trust a { ca = ca.pem key-size-min = 1024 }\n", "1: \"1024\" is no number from 2048 to 16384"},
     {"empty ca", "trust a { ca = {} }\n", "1: trust \"a\" names no CA"},
     {"postgresql", "spool { database = \"postgresql://db/x\" }\n", "1: this build has no PostgreSQL spool"},
     {"no such trust", TRUST "identity i { source = san-email trust = {stuff} }\n", "2: there is no trust \"stuff\"; did you mean \"staff\"?"},
