@@ -137,6 +137,7 @@ static struct service_config service_settings(const struct config *c)
         .identities = c->identities,
         .n_identities = c->n_identities,
         .message = c->message,
+        .ticket_key_lifetime_ms = c->ticket_key_lifetime_ms,
         .routes = c->relay.routes,
         .n_routes = c->relay.n_routes,
         .postmaster = c->relay.postmaster,

@@ -116,6 +116,7 @@ static const struct setting global_settings[] = {
     {"user",      setting_text,   FIELD(config, user)},
     {"group",     setting_text,   FIELD(config, group)},
     {"workers",   setting_count,  FIELD(config, workers), RANGE(1, 256)},
+    {"ticket-key-lifetime", setting_duration, FIELD(config, ticket_key_lifetime_ms), RANGE(1000, 3 * DAY_MS)},
     {"reload-interval", setting_duration, FIELD(config, reload_interval_ms), RANGE(0, DAY_MS)},
     {"log-level", setting_word,   FIELD(config, log_level),
         WORDS({"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
@@ -487,6 +488,7 @@ static struct config *new_config(void)
     arena_init(&c->memory, CONFIG_MEMORY_MAX);
     c->log_level = LOG_LEVEL_INFO;
     c->reload_interval_ms = 2000;
+    c->ticket_key_lifetime_ms = DAY_MS / 2;
     c->spool.database = "/var/lib/postern/spool.db";
     c->message = (struct message_config){
         .add_date = true, .add_message_id = true, .remove_bcc = true, .hops_max = 100};

@@ -29,6 +29,7 @@ struct config {
         *group; /* after binding; default "postern" when started as root and the user exists; NULL: stay who we are */
     unsigned workers;         /* default: one a processor */
     enum log_level log_level; /* default info */
+    int64_t ticket_key_lifetime_ms;
     int64_t reload_interval_ms; /* how often files are looked at; 0: only on SIGHUP */
     struct trust_config *trusts;
     size_t n_trusts;

@@ -301,6 +301,8 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
     SSL_CTX_set_options(c->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     (void)SSL_CTX_set_num_tickets(c->ctx, 1); /* libesmtp hangs more often the more there are */
     (void)SSL_CTX_set_timeout(c->ctx, TICKET_LIFETIME_S);
+    if (cfg->tickets)
+        tls_tickets_use(c->ctx, cfg->tickets);
     SSL_CTX_set_client_hello_cb(c->ctx, on_client_hello, c);
     SSL_CTX_set_alpn_select_cb(c->ctx, on_alpn, NULL);
     *ret = c;

@@ -26,6 +26,16 @@ enum tls_client_cert { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_REQUEST, TLS_CLIENT_
 /* Returns an X509_V_* code: 0 lets the handshake go on, anything else becomes the TLS alert. */
 typedef int tls_verify_fn(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain);
 
+/* What session tickets are sealed with, shared by the contexts of a server so that they survive a reload.  The key is
+ * renewed every key_lifetime_ms; the one before still opens, older ones are gone (RES-04).  Nobody resumes longer than
+ * twice that time after having last proved possession of the certificate's key (RES-02).  Counted, any thread. */
+struct tls_tickets;
+struct tls_tickets *tls_tickets_new(int64_t key_lifetime_ms);
+struct tls_tickets *tls_tickets_ref(struct tls_tickets *t);
+void tls_tickets_unref(struct tls_tickets *t); /* NULL is fine */
+/* Renews what is due; otherwise that happens when a ticket is next made or used. */
+void tls_tickets_turn(struct tls_tickets *t);
+
 struct tls_server_config {
     const char *certificate; /* PEM file: leaf first, then intermediates */
     const char *key;         /* PEM file */
@@ -34,6 +44,7 @@ struct tls_server_config {
     void *verify_arg;
     /* Names listener and policy: a ticket of another one is not taken (EDG-15). */
     const char *session_context;
+    struct tls_tickets *tickets; /* NULL: the context has a key of its own, as long as it lives */
 };
 
 enum tls_verify_mode { TLS_VERIFY_NONE, TLS_VERIFY_NAME };

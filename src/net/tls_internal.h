@@ -16,6 +16,9 @@ struct ssl_st *tls_open(struct tls_context *c, const char *name);
 void tls_resume_enable(struct ssl_ctx_st *ctx);
 void tls_resume_offer(struct ssl_st *ssl);
 
+void tls_tickets_use(struct ssl_ctx_st *ctx, struct tls_tickets *t);
+void tls_tickets_turn_at(struct tls_tickets *t, int64_t now_ms); /* monotonic; for tests */
+
 void tls_facts_read(struct ssl_st *ssl, struct tls_facts *ret);
 
 /* The intermediates have served once the certificate is judged, and cost some 4 KiB each while a

@@ -69,6 +69,7 @@ static int tls_load(struct endpoint *e, struct tls_context **ret, char *why)
         .verify = verify_required,
         .verify_arg = e,
         .session_context = buf_str(&context).p,
+        .tickets = e->tickets,
     };
     int r = tls_server_context_new(&cfg, ret, why);
     buf_done(&context);
@@ -259,9 +260,10 @@ int endpoint_init(struct endpoint *e,
                   const struct listener_config *cfg,
                   const struct service_config *service,
                   struct anchors *anchors,
+                  struct tls_tickets *tickets,
                   char *why)
 {
-    *e = (struct endpoint){.cfg = cfg, .service = service};
+    *e = (struct endpoint){.cfg = cfg, .service = service, .tickets = tickets};
     e->smtp = (struct smtp_server_config){
         .hostname = service->hostname,
         .extensions = extensions,

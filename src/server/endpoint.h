@@ -37,6 +37,7 @@ struct endpoint {
     struct credentials *current; /* under lock */
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */
     atomic_uint generation;
+    struct tls_tickets *tickets;
     struct watch files;     /* certificate and key; the main thread's */
     atomic_uint connections; /* open now */
     struct counters counters;
@@ -46,6 +47,7 @@ MUST_USE int endpoint_init(struct endpoint *e,
                            const struct listener_config *cfg,
                            const struct service_config *service,
                            struct anchors *anchors,
+                           struct tls_tickets *tickets,
                            char *why);
 void endpoint_done(struct endpoint *e);
 /* After anchors_refresh(), on the same thread.  Loads what has changed, or all; what cannot be loaded stays as it was,

@@ -13,6 +13,7 @@
 struct service {
     struct service_config cfg;
     struct anchors *anchors;
+    struct tls_tickets *tickets;
     struct endpoint *endpoints;
     size_t n_endpoints;
     struct worker **workers;
@@ -28,6 +29,7 @@ void service_free(struct service *sv)
     for (size_t i = 0; i < sv->n_endpoints; i++)
         endpoint_done(&sv->endpoints[i]);
     anchors_free(sv->anchors);
+    tls_tickets_unref(sv->tickets);
     free(sv->workers);
     free(sv->endpoints);
     free(sv);
@@ -48,7 +50,7 @@ static int bind_address(struct service *sv, struct endpoint *e, const char *addr
 static int endpoint_open(struct service *sv, const struct listener_config *lc, char *why)
 {
     struct endpoint *e = &sv->endpoints[sv->n_endpoints];
-    int r = endpoint_init(e, lc, &sv->cfg, sv->anchors, why);
+    int r = endpoint_init(e, lc, &sv->cfg, sv->anchors, sv->tickets, why);
     if (r < 0)
         return r;
     sv->n_endpoints++;
@@ -65,6 +67,7 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
     sv->workers = xcalloc(cfg->workers + 1, sizeof(struct worker *));
     for (; sv->n_workers < MAX(cfg->workers, 1U); sv->n_workers++)
         sv->workers[sv->n_workers] = worker_new();
+    sv->tickets = tls_tickets_new(cfg->ticket_key_lifetime_ms);
     int loaded = anchors_new(cfg, &sv->anchors, why);
     if (loaded < 0) {
         service_free(sv);
@@ -99,6 +102,7 @@ int service_start(struct service *sv, struct spool *sp, struct relay *relay, cha
 void service_refresh(struct service *sv, bool all, struct service_refreshed *ret)
 {
     *ret = (struct service_refreshed){0};
+    tls_tickets_turn(sv->tickets); /* old keys go in time, also when nobody resumes (RES-04) */
     anchors_refresh(sv->anchors, all, ret);
     for (size_t i = 0; i < sv->n_endpoints; i++)
         endpoint_refresh(&sv->endpoints[i], sv->anchors, all, ret);

@@ -26,6 +26,7 @@ struct service_config {
     struct message_config message;
     const struct route_config *routes; /* named domains are ours on a relay listener */
     size_t n_routes;
+    int64_t ticket_key_lifetime_ms;
     const char *postmaster; /* what <Postmaster> without a domain stands for; NULL: postmaster@hostname */
 };
 

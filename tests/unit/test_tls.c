@@ -1,6 +1,7 @@
 #include "netkit.h"
 
 #include "base/clock.h"
+#include "net/tls_internal.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -607,6 +608,56 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
     }
 }
 
+/* RES-04: a reload makes another context, and time makes other keys. */
+static void ticket_keys_survive_a_reload_and_grow_old(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        bool shared;
+        unsigned turns; /* lifetimes that pass between the two visits, one at a time */
+        unsigned leap;  /* and at once */
+        bool want;
+    } rows[] = {
+        {"keys of its own, 1.3",        TLS1_3_VERSION, false, 0, 0, false},
+        {"keys of its own, 1.2",        TLS1_2_VERSION, false, 0, 0, false},
+        {"shared keys, 1.3",            TLS1_3_VERSION, true,  0, 0, true },
+        {"shared keys, 1.2",            TLS1_2_VERSION, true,  0, 0, true },
+        {"RES-04: the key before, 1.3", TLS1_3_VERSION, true,  1, 0, true },
+        {"RES-04: the key before, 1.2", TLS1_2_VERSION, true,  1, 0, true },
+        {"RES-04: an older key, 1.3",   TLS1_3_VERSION, true,  2, 0, false},
+        {"RES-04: an older key, 1.2",   TLS1_2_VERSION, true,  2, 0, false},
+        {"RES-04: nobody came, 1.3",    TLS1_3_VERSION, true,  0, 2, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_tickets *t = tls_tickets_new(60000);
+        struct tls_server_config cfg = {.client_certificate = TLS_CLIENT_CERT_REQUEST,
+                                        .session_context = "submission",
+                                        .tickets = rows[i].shared ? t : NULL};
+        struct tls_context *before = server_context(cfg), *after = server_context(cfg);
+        SSL_CTX *ctx = resuming_context(rows[i].version, &client_id);
+        struct end first = END_INIT, second = END_INIT;
+        visit(&first, before, ctx, "a.example", false);
+        int64_t now = clock_monotonic_ms();
+        for (unsigned turn = 1; turn <= rows[i].turns; turn++)
+            tls_tickets_turn_at(t, now += 60001);
+        if (rows[i].leap)
+            tls_tickets_turn_at(t, now + 60001 * (int64_t)rows[i].leap);
+        visit(&second, after, ctx, "a.example", saved != NULL);
+        check(rows[i].name, second.facts.resumed == rows[i].want);
+        check(rows[i].name, second.leaf && X509_cmp(second.leaf, client_id.cert) == 0);
+        X509_free(first.leaf);
+        X509_free(second.leaf);
+        SSL_SESSION_free(saved);
+        saved = NULL;
+        SSL_CTX_free(ctx);
+        tls_context_unref(before);
+        tls_context_unref(after);
+        tls_tickets_unref(t);
+    }
+}
+
 /* One connection of ours from hello to goodbye: was the session of an earlier one taken up again? */
 static bool resumes(struct tls_context *sc, struct tls_context *cc, const char *name)
 {
@@ -1128,6 +1179,7 @@ int main(void)
         NETTEST(a_stalled_handshake_times_out),
         NETTEST(a_session_is_taken_back_only_where_it_was_given),
         NETTEST(a_client_takes_up_its_session_where_it_got_it),
+        NETTEST(ticket_keys_survive_a_reload_and_grow_old),
         NETTEST(tickets_allow_no_early_data),
         NETTEST(a_pipelined_group_is_answered_in_one_record),
         NETTEST(large_transfers_cross_unharmed),
