@@ -77,6 +77,14 @@ void checkpoint_consider(struct spool *sp)
         k->pages_seen = 0; /* some reader is in the way, or the disk is: again soon */
 }
 
+static void checkpointer_free(struct checkpointer *k)
+{
+    db_close(k->db);
+    (void)pthread_mutex_destroy(&k->lock);
+    (void)pthread_cond_destroy(&k->work);
+    free(k);
+}
+
 int checkpoint_start(struct spool *sp, char *why)
 {
     struct checkpointer *k = xcalloc(1, sizeof(*k));
@@ -88,12 +96,11 @@ int checkpoint_start(struct spool *sp, char *why)
         r = -pthread_create(&k->thread, NULL, checkpoint_main, sp);
     if (r < 0) {
         sp->checkpointer = NULL;
-        db_close(k->db);
-        (void)pthread_mutex_destroy(&k->lock);
-        (void)pthread_cond_destroy(&k->work);
-        free(k);
+        checkpointer_free(k);
+        return r;
     }
-    return r;
+    (void)pthread_setname_np(k->thread, "spool-checkpt");
+    return 0;
 }
 
 void checkpoint_stop(struct spool *sp)
@@ -106,9 +113,6 @@ void checkpoint_stop(struct spool *sp)
     (void)pthread_cond_signal(&k->work);
     (void)pthread_mutex_unlock(&k->lock);
     (void)pthread_join(k->thread, NULL);
-    db_close(k->db);
-    (void)pthread_mutex_destroy(&k->lock);
-    (void)pthread_cond_destroy(&k->work);
     sp->checkpointer = NULL;
-    free(k);
+    checkpointer_free(k);
 }

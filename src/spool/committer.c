@@ -581,8 +581,10 @@ int committer_start(struct spool *sp)
     if (e) {
         sp->committer = NULL;
         free(c);
+        return -e;
     }
-    return -e;
+    (void)pthread_setname_np(c->thread, "spool-commit");
+    return 0;
 }
 
 /* Results that could not be stored to the very end are forgotten: their recipients stay and are tried again,

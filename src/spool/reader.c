@@ -181,8 +181,10 @@ int reader_start(struct spool *sp, char *why)
     if (r < 0) {
         sp->reader = NULL;
         reader_free(rr);
+        return r;
     }
-    return r;
+    (void)pthread_setname_np(rr->thread, "spool-read");
+    return 0;
 }
 
 /* Reads that were not begun are dropped. */

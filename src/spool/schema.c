@@ -54,7 +54,8 @@ static const char *const tables =
 static const char *const recovery =
     "BEGIN IMMEDIATE;"
     "UPDATE recipient SET active = 0 WHERE active = 1;"
-    "DELETE FROM chunk WHERE message NOT IN (SELECT id FROM message);"
+    "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk INDEXED BY chunk_of"
+    " WHERE message NOT IN (SELECT id FROM message));"
     "COMMIT";
 
 static int say(char *why, int error, const char *fmt, ...) PRINTF(3, 4);

@@ -279,6 +279,47 @@ static void a_report_may_be_large(void **state)
     assert_int_equal(kit_stats(k).messages, 0);
 }
 
+static void finish_any(struct kit *k, struct spool_message *m, enum spool_outcome outcome)
+{
+    struct spool_result *results = xcalloc(m->n_targets, sizeof(*results));
+    for (size_t i = 0; i < m->n_targets; i++)
+        results[i].outcome = outcome;
+    spool_finish(k->spool, m, results, NULL, NULL);
+    free(results);
+}
+
+/* From the backlog a message with very many recipients is offered in parts, which end each on its own. */
+static void many_recipients_come_in_parts(void **state)
+{
+    struct kit *k = *state;
+    enum { MANY = 2500 };
+    static char names[MANY][32];
+    struct spool_recipient *list = xcalloc(MANY, sizeof(*list));
+    for (size_t i = 0; i < MANY; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "r%zu@example.net", i);
+        list[i].address = names[i];
+    }
+    struct kit_commit c = {.kit = k};
+    struct spool_draft *d = spool_begin(k->spool, k->loop);
+    struct spool_envelope env = {.reverse_path = "a@example.org"};
+    spool_commit(&d, &env, list, MANY, kit_done, &c);
+    free(list);
+    KIT_WAIT(k, c.done);
+    assert_int_equal(c.error, 0);
+    spool_credit(k->spool, 10);
+    KIT_WAIT(k, k->n_offers == 3);
+    size_t seen = 0;
+    while (k->n_offers) {
+        struct spool_message *m = kit_take_offer(k);
+        for (size_t i = 0; i < m->n_targets; i++)
+            assert_string_equal(m->targets[i].address, names[seen++]);
+        finish_any(k, m, SPOOL_DELIVERED);
+    }
+    assert_int_equal(seen, MANY);
+    kit_settle(k);
+    assert_int_equal(kit_stats(k).messages, 0);
+}
+
 /* ---- bodies ---- */
 
 struct reading {
@@ -1101,6 +1142,7 @@ int main(void)
         WITH_SPOOL(what_is_given_back_is_due_at_once),
         WITH_SPOOL(results_are_stored_recipient_by_recipient),
         WITH_SPOOL(a_report_may_be_large),
+        WITH_SPOOL(many_recipients_come_in_parts),
         WITH_SPOOL(bodies_are_read_from_any_offset),
         WITH_SPOOL(forty_mebibytes_come_and_go),
         WITH_SPOOL(a_draft_holds_little_in_memory),
