@@ -223,8 +223,7 @@ const char *cert_fit_text(enum cert_fit fit)
         [CERT_FIT_GROUP] = "a group that the template uses is not part of the match",
         [CERT_FIT_UNLISTED] = "the table has no such entry",
         [CERT_FIT_TOO_LONG] = "what the template or the table makes of it is too long",
-        [CERT_FIT_UNFIT] = "what comes out cannot be an identity (empty, too long, control "
-                           "characters, or no UTF-8)",
+        [CERT_FIT_UNFIT] = "what comes out cannot be an identity (empty, too long, controls, or no UTF-8)",
     };
     return texts[fit];
 }
