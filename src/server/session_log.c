@@ -118,7 +118,7 @@ void session_log_accepted(const struct session *s, const struct transfer *t)
     counters_add(&s->endpoint->counters, COUNT_RECIPIENTS,
                  (unsigned)smtp_server_n_rcpts(s->engine));
     session_log_begin(s, &l, LOG_LEVEL_INFO, "accepted");
-    log_text(&l, "queue-id", t->queue_id);
+    log_text(&l, "queue", t->queue_id);
     log_text(&l, "identity", s->identity);
     log_format(&l, "from", "<%s>", mail->reverse_path);
     log_number(&l, "recipients", (int64_t)smtp_server_n_rcpts(s->engine));

@@ -165,7 +165,7 @@ def test_delivery(house, mode, version, sequence, token):
     tls, = [e for e in log if e.name == "tls"]
     assert tls["version"] == f"TLSv{version}" and tls["certificate"] == "acceptable" and tls["rule"] == "san-email"
     accepted, = [e for e in log if e.name == "accepted"]
-    assert accepted["queue-id"] == queue_id and accepted["identity"] == ALICE
+    assert accepted["queue"] == queue_id and accepted["identity"] == ALICE
 
 
 @pytest.mark.parametrize("policy", ("explicit", "implicit"))

@@ -15,14 +15,14 @@ static void the_page(void **state)
 {
     (void)state;
     static const char *const wanted[] = {
-        "# HELP postern_connections_total Connections accepted.\n"
-        "# TYPE postern_connections_total counter\n"
-        "postern_connections_total{listener=\"submission\"} 7\n"
-        "postern_connections_total{listener=\"mx\"} 0\n",
+        ("# HELP postern_connections_total Connections accepted.\n"
+         "# TYPE postern_connections_total counter\n"
+         "postern_connections_total{listener=\"submission\"} 7\n"
+         "postern_connections_total{listener=\"mx\"} 0\n"),
         "postern_logins_total{listener=\"submission\",sequence=\"implicit\"} 1\n",
         "postern_refused_total{listener=\"mx\",class=\"5\"} 2\n",
-        "postern_certificates_total{listener=\"submission\",verdict=\"unacceptable\","
-        "cause=\"revoked\"} 1\n",
+        ("postern_certificates_total{listener=\"submission\",verdict=\"unacceptable\","
+         "cause=\"revoked\"} 1\n"),
         "postern_sessions{listener=\"submission\",certificate_auth=\"implicit\"} 3\n",
     };
     CLEANUP(buf_done) struct buf page = BUF_INIT(1 << 16);
