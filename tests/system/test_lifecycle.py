@@ -254,7 +254,8 @@ def test_stop_with_a_delivery_in_flight(run, config):
         go.wait(30)
 
     hop = obliging(before_answer=hold)
-    config.trust().spool().listener("in", "implicit", trust="{staff}").route("default", smtp=f'"{hop.address}"', tls="off")
+    config.trust().spool().listener("in", "implicit", trust="{staff}")
+    config.route("default", smtp=f'"{hop.address}"', tls="off")
     server = run(config)
     token, _ = submit(server, "u@far.test")
     assert asked.wait(30)

@@ -4,9 +4,8 @@ import sqlite3
 
 import pytest
 
-from conftest import RUNNING, serve
 from kit.nexthop import Hop
-from kit.server import Config, postern
+from kit.server import postern
 from kit.traffic import ALICE, stats, submit, wait_empty, wait_gone
 from kit.wait import until
 
@@ -35,8 +34,11 @@ def queue(server, *words, **more):
 def defer(server, *recipients, **more):
     token, queue_id = submit(server, *recipients, **more)
     server.log.wait("deferred", queue=queue_id, count=len(recipients))
-    until(lambda: [r["state"] for m in listed(server, queue_id) for r in m["recipients"]] == ["deferred"] * len(recipients),
-          f"{queue_id} to be deferred")
+
+    def states():
+        return [r["state"] for m in listed(server, queue_id) for r in m["recipients"]]
+
+    until(lambda: states() == ["deferred"] * len(recipients), f"{queue_id} to be deferred")
     return token, queue_id
 
 

@@ -378,7 +378,8 @@ def test_kept_connection_that_was_closed(run, config):
     hop.texts = []
     hop.put_text = lambda number, text: hop.texts.append((number, text))
     box.append(hop)
-    config.trust().spool().listener("in", "implicit", trust="{staff}").route("default", smtp=f'"{hop.address}"', tls="off")
+    config.trust().spool().listener("in", "implicit", trust="{staff}")
+    config.route("default", smtp=f'"{hop.address}"', tls="off")
     server = run(config)
     for n in range(3):
         _, queue_id = submit(server, "u@short.test")

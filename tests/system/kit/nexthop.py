@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from aiosmtpd.lmtp import LMTP
-from aiosmtpd.smtp import MISSING, SMTP, AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from .wait import DEADLINE
 
@@ -290,9 +290,9 @@ def plain_script(hop, extensions=("PIPELINING", "8BITMIME", "SIZE 100000000", "E
     return script
 
 
-def obliging(**more):
+def obliging(port=0, **more):
     """A scripted next hop that takes everything, pipelined."""
     box = []
-    hop = ScriptedHop(plain_script(lambda: box[0], **more))
+    hop = ScriptedHop(plain_script(lambda: box[0], **more), port)
     box.append(hop)
     return hop

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from .wait import DEADLINE
+from .wait import DEADLINE, until
 from .maildir import Maildir
 from .wire import Client, Endpoint, context
 
@@ -197,6 +197,11 @@ class Server:
         if wait:
             self.log.wait("ready")
         return self
+
+    def wait_start(self):
+        """How the start went: "ready" or "start-failed"."""
+        outcomes = ("ready", "start-failed")
+        return until(lambda: next((e.name for e in list(self.log.events) if e.name in outcomes), None), "a start")
 
     @property
     def pid(self):

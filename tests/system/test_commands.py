@@ -1,0 +1,201 @@
+"""The command line: help, mistakes said with file and line, and a server that says why it does not start."""
+import json
+import os
+import pwd
+import re
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kit.server import BINARY, Config, Server, postern
+from kit.traffic import submit
+
+COMMANDS = ("serve", "queue", "cert", "check", "bench")
+
+
+# ---- help ----
+
+def test_help():
+    """Every command is listed, once, and says how it is used on standard output."""
+    said = postern("--help").stdout
+    assert "usage: postern COMMAND" in said
+    for command in COMMANDS:
+        assert len(re.findall(rf"(?m)^  postern {command}\b", said)) == 1, said
+        own = postern(command, "--help")
+        assert f"usage: postern {command}" in own.stdout and not own.stderr
+    assert re.match(r"postern \d+\.\d+\.\d+\n$", postern("--version").stdout)
+
+
+@pytest.mark.parametrize("words,says", [
+    ([], "usage: postern COMMAND"), (["sevre"], 'did you mean "postern serve"'), (["xyzzy"], "postern --help"),
+    (["serve", "--nonsense"], "nonsense"), (["serve", "extra"], "extra"), (["check", "extra"], "extra"),
+    (["queue", "lst"], 'did you mean "list"'), (["cert", "isue"], 'did you mean "issue"')])
+def test_usage_mistakes(words, says):
+    """EX_USAGE, and a word of help, on standard error."""
+    assert says in postern(*words, status=64).stderr
+
+
+@pytest.mark.parametrize("command", ("serve", "check", "queue list"))
+def test_no_configuration(command):
+    """A file that is not there is named."""
+    done = postern(*command.split(), "-c", "/nonexistent/postern.conf", status=None)
+    assert done.returncode in (66, 78) and "/nonexistent/postern.conf" in done.stdout + done.stderr
+
+
+# ---- check ----
+
+MISTAKES = [
+    ('hostnme = "mail.example.org"', 'unknown setting "hostnme"; did you mean "hostname"?'),
+    ("workers = many", "is no number"),
+    ('listenr in { }', 'unknown block "listenr"; did you mean "listener"?'),
+    ('trust staff { ca = {"/nonexistent/ca.pem"} }', 'cannot read "/nonexistent/ca.pem"'),
+    ('listener in { address = "nowhere" tls = none }', "is no address to listen on"),
+    ('listener in { address = "*:587" }', "write certificate ="),
+    ('listener in { address = "*:587" tls = none certificate-auth = implicit }', "comes with TLS"),
+    ('listener in { address = "*:587" tls = none timeout = 3 years }', "timeout"),
+    ("route default { }", "leads nowhere"),
+    ('route default { smtp = "x:25" maildir = "/y" }', "keep one"),
+    ('route default { maildir = "/y/%z" }', "stands for nothing"),
+    ("delivery { retry-min = 2h retry-max = 1h }", "above retry-max"),
+]
+
+
+@pytest.mark.parametrize("line,says", MISTAKES, ids=[m[1][:30] for m in MISTAKES])
+def test_check_names_file_and_line(tmp_path, line, says):
+    """Each mistake with file, line and what would be right; `serve` says the same."""
+    path = tmp_path / "postern.conf"
+    path.write_text(f"# a comment\n\n\n{line}\n")
+    said = postern("check", "-c", path, status=78).stdout
+    assert any(x.startswith(f"{path}:4: ") and says in x for x in said.splitlines()), said
+    assert f"{path}:4: " in postern("serve", "-c", path, status=78).stderr
+
+
+def test_check_says_all_at_once(config, zoo):
+    """Mistakes in included files, in certificates, and at the end how many."""
+    (config.folder / "more.conf").write_text('route default { discrad = yes }\n')
+    config.add('include("more.conf")').trust("staff", ca=zoo["good"].key)
+    config.listener("in", "implicit", trust="{staff}", key=f'"{zoo["bob"].key}"')
+    path = config.write()
+    said = postern("check", "-c", path, status=78).stdout
+    assert f'{config.folder}/more.conf:1: unknown setting "discrad"' in said
+    (config.folder / "more.conf").write_text("route default { discard = yes }\n")
+    said = postern("check", "-c", path, status=78).stdout
+    assert 'trust staff: ' in said and 'listener "in"' in said and re.search(r"\d mistakes\n$", said), said
+    report = json.loads(postern("check", "-c", path, "--json", status=78).stdout)
+    assert report["ok"] is False and all({"file", "line", "text"} <= set(f) for f in report["findings"])
+
+
+def test_check_of_what_is_right(config):
+    """Nothing to say, exit 0."""
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    assert "no mistakes" in postern("check", "-c", config.write()).stdout
+    assert json.loads(postern("check", "-c", config.write(), "--json").stdout)["ok"] is True
+
+
+# ---- a server that does not start ----
+
+def doomed(config):
+    server = Server(config, "doomed")
+    server.start(wait=False)
+    assert server.wait_exit() != 0
+    server.check()
+    return server.log.find("start-failed")[0]["message"]
+
+
+def test_port_in_use(config):
+    """The address, and how to find out who has it; also when the other one is a Postern."""
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    port = config.endpoints["in"].port
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        said = doomed(config)
+    assert f"127.0.0.1:{port}" in said and "in use" in said and "ss -ltnp" in said, said
+
+
+def test_port_of_another_postern(run, config, tmp_path):
+    """Two servers never share a port by accident."""
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    run(config)
+    other = Config(tmp_path / "other", config.zoo)
+    other.folder.mkdir()
+    other.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    other.parts = [p.replace(f':{other.endpoints["in"].port}"', f':{config.endpoints["in"].port}"') for p in other.parts]
+    assert "in use" in doomed(other)
+
+
+def test_key_of_another_certificate(config, zoo):
+    """Certificate and key that do not belong together."""
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}", key=f'"{zoo["bob"].key}"')
+    assert str(zoo["bob"].key) in doomed(config) or str(config.server.certificate) in doomed(config)
+
+
+def test_unknown_user(config):
+    """A user that does not exist is a mistake in the file, with the cure."""
+    config.parts = [p for p in config.parts if not p.startswith("user")]
+    config.add('user = "nobody-of-that-name"').trust().spool().maildir("default")
+    config.listener("in", "implicit", trust="{staff}")
+    assert "adduser" in postern("check", "-c", config.write(), status=78).stdout
+
+
+# ---- who it runs as ----
+
+@pytest.fixture
+def open_folder():
+    """A folder another user may get to."""
+    with tempfile.TemporaryDirectory(prefix="postern-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")
+def test_unprivileged_after_binding(open_folder, zoo, run):
+    """Once bound, the server is somebody who may do little: no root in any of its ids, no capabilities, no way back;
+    what it writes is that user's.  A port below 1024 and a key that only root can read were no obstacle."""
+    nobody = pwd.getpwnam("nobody")
+    config = Config(open_folder, zoo)
+    config.parts = [p for p in config.parts if not p.startswith("user")]
+    for name in ("spool", "mail"):
+        (open_folder / name).mkdir()
+        os.chown(open_folder / name, nobody.pw_uid, nobody.pw_gid)
+    (open_folder / "ca.pem").write_bytes(zoo.staff.file.read_bytes())
+    config.add('user = "nobody"').trust(ca=open_folder / "ca.pem", crl=False)
+    config.spool(open_folder / "spool" / "spool.db").maildir("example.org").listener("in", "implicit", trust="{staff}")
+    server = run(config, env={"ASAN_OPTIONS": "detect_leaks=0"})  # which would trace a process of another user
+    assert set(server.status("Uid")) == {str(nobody.pw_uid)} and set(server.status("Gid")) == {str(nobody.pw_gid)}
+    assert server.status("Groups") in ([], [str(nobody.pw_gid)])
+    assert server.status("CapEff") == server.status("CapPrm") == ["0000000000000000"]
+    assert server.status("NoNewPrivs") == ["1"]
+    token, _ = submit(server, "bob@example.org")
+    server.mailbox("bob@example.org").wait(token)
+    for path in [*(open_folder / "spool").iterdir(), *(open_folder / "mail").rglob("*")]:
+        assert path.stat().st_uid == nobody.pw_uid and path.stat().st_mode & 0o077 == 0, path
+    # The renewed certificate must be readable to that user: if not, the old one stays and the log says why.
+    mark = server.reload()
+    failed = server.log.wait("reload-failed", since=mark)
+    assert "ermission denied" in failed["message"], failed
+    submit(server, "bob@example.org")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may start it as somebody else")
+def test_started_as_nobody(open_folder, zoo):
+    """Started by an ordinary user it serves as that user; a user to become is then refused with the cure."""
+    config = Config(open_folder, zoo)
+    config.parts = [p for p in config.parts if not p.startswith("user")]
+    for path in (zoo.server.certificate, zoo.server.key, zoo.staff.file):
+        (open_folder / path.name).write_bytes(path.read_bytes())
+    config.server = type(zoo.server)("copy", open_folder / zoo.server.certificate.name,
+                                     open_folder / zoo.server.key.name, zoo.server.x509)
+    config.add('user = "daemon"').trust(ca=open_folder / zoo.staff.file.name, crl=False).spool().maildir("default")
+    config.listener("in", "implicit", trust="{staff}")
+    for path in (open_folder, *open_folder.iterdir()):
+        os.chmod(path, 0o777)
+    done = subprocess.run([BINARY, "serve", "-c", config.write()], user="nobody", group="nogroup", extra_groups=[],
+                          capture_output=True, text=True, timeout=60, cwd="/")
+    if "error while loading" in done.stderr or done.returncode == 126:
+        pytest.skip("the binary lies where nobody cannot get to it")
+    assert done.returncode == 77 and "only root can become" in done.stderr, done.stderr
