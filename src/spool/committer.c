@@ -411,7 +411,7 @@ static void note_health(struct spool *sp, int error, const char *detail)
     c->health = error;
     struct log_line l;
     log_begin(&l, error ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE,
-              error ? "spool_trouble" : "spool_recovered");
+              error ? "spool-trouble" : "spool-recovered");
     log_text(&l, "database", sp->path);
     if (error) {
         log_text(&l, "error", strerror(-error));
