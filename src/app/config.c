@@ -118,6 +118,7 @@ static const struct setting global_settings[] = {
     {"workers",   setting_count,  FIELD(config, workers), RANGE(1, 256)},
     {"ticket-key-lifetime", setting_duration, FIELD(config, ticket_key_lifetime_ms), RANGE(1000, 3 * DAY_MS)},
     {"reload-interval", setting_duration, FIELD(config, reload_interval_ms), RANGE(0, DAY_MS)},
+    {"auth-threads", setting_count, FIELD(config, auth_threads), RANGE(1, 64)},
     {"log-level", setting_word,   FIELD(config, log_level),
         WORDS({"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
               {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG})},
@@ -150,6 +151,14 @@ static const struct setting identity_settings[] = {
     {"trust",   setting_names, LIST(identity_config, trust)},
     {0},
 };
+static const struct setting passwords_settings[] = {
+    {"table",           setting_file,     FIELD(passwords_config, table)},
+    {"dovecot",         setting_path,     FIELD(passwords_config, dovecot)},
+    {"failures",        setting_count,    FIELD(passwords_config, failures_max), RANGE(0, 1000000)},
+    {"failures-window", setting_duration, FIELD(passwords_config, failures_window_ms), RANGE(1000, DAY_MS)},
+    {"failure-delay",   setting_duration, FIELD(passwords_config, failure_delay_ms), RANGE(0, 60000)},
+    {0},
+};
 static const struct setting listener_settings[] = {
     {"address",            setting_addresses,    LIST(listener_config, addresses)},
     {"role",               setting_word,         FIELD(listener_config, role),
@@ -169,6 +178,13 @@ static const struct setting listener_settings[] = {
     {"may-act-as",         setting_file,         FIELD(listener_config, may_act_as)},
     {"aliases",            setting_file,         FIELD(listener_config, aliases)},
     {"disabled",           setting_file,         FIELD(listener_config, disabled)},
+    {"passwords",          setting_text,         FIELD(listener_config, passwords)},
+    {"mechanisms",         setting_set,          FIELD(listener_config, mechanisms),
+        WORDS({"plain", MECHANISM_PLAIN}, {"login", MECHANISM_LOGIN}, {"scram-sha-256", MECHANISM_SCRAM},
+              {"scram-sha-256-plus", MECHANISM_SCRAM_PLUS})},
+    {"require",            setting_word,         FIELD(listener_config, need),
+        WORDS({"any", NEED_ANY}, {"certificate", NEED_CERTIFICATE}, {"password", NEED_PASSWORD},
+              {"certificate+password", NEED_BOTH})},
     {"sender",             setting_word,         FIELD(listener_config, sender),
         WORDS({"own", SENDER_OWN}, {"any", SENDER_ANY}, {"domain", SENDER_DOMAIN}, {"table", SENDER_TABLE})},
     {"senders",            setting_file,         FIELD(listener_config, senders)},
@@ -255,12 +271,24 @@ static void load_identity(struct loader *l, const struct conf_node *b, size_t i)
     rules_identity(l, b, id);
 }
 
+static void load_passwords(struct loader *l, const struct conf_node *b, size_t i)
+{
+    struct passwords_config *p = &l->config->passwords[i];
+    *p = (struct passwords_config){.name = name_of(l, b),
+                                   .failures_max = 10,
+                                   .failures_window_ms = 600000,
+                                   .failure_delay_ms = 2000};
+    setting_read_all(l, b, passwords_settings, p);
+    rules_passwords(l, b, p);
+}
+
 static void load_listener(struct loader *l, const struct conf_node *b, size_t i)
 {
     struct listener_config *ls = &l->config->listeners[i];
     *ls = (struct listener_config){
         .name = name_of(l, b),
         .tls = LISTENER_TLS_STARTTLS,
+        .mechanisms = MECHANISM_PLAIN,
         .workarounds = WORKAROUND_AUTH_ANSWERED_BY_COMMAND,
         .message_size_max = 50ull << 20,
         .recipients_max = 1000,
@@ -323,6 +351,7 @@ struct block_kind {
 static const struct block_kind block_kinds[] = {
     {"trust",    "NAME",   load_trust   },
     {"identity", "NAME",   load_identity},
+    {"passwords", "NAME", load_passwords},
     {"listener", "NAME",   load_listener},
     {"spool",    NULL,     load_spool   },
     {"route",    "DOMAIN", load_route   },
@@ -353,8 +382,8 @@ static void unknown_block(struct loader *l, const struct conf_node *n)
         config_mistake(l, n, "unknown block \"%s\"; did you mean \"%s\"?", n->name, near);
     else
         config_mistake(l, n,
-                       "unknown block \"%s\"; there are trust, identity, listener, spool, route, "
-                       "delivery, message and metrics",
+                       "unknown block \"%s\"; there are trust, identity, passwords, listener, spool, "
+                       "route, delivery, message and metrics",
                        n->name);
 }
 
@@ -408,10 +437,12 @@ static bool make_room(struct loader *l)
     struct config *c = l->config;
     c->n_trusts = count_blocks(l->root, "trust");
     c->n_identities = count_blocks(l->root, "identity");
+    c->n_passwords = count_blocks(l->root, "passwords");
     c->n_listeners = count_blocks(l->root, "listener");
     c->relay.n_routes = count_blocks(l->root, "route");
     c->trusts = config_room(l, (c->n_trusts + 1) * sizeof(*c->trusts));
     c->identities = config_room(l, (c->n_identities + 1) * sizeof(*c->identities));
+    c->passwords = config_room(l, (c->n_passwords + 1) * sizeof(*c->passwords));
     c->listeners = config_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
     c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
     c->trust_places = config_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
@@ -489,6 +520,7 @@ static struct config *new_config(void)
     c->log_level = LOG_LEVEL_INFO;
     c->reload_interval_ms = 2000;
     c->ticket_key_lifetime_ms = DAY_MS / 2;
+    c->auth_threads = 2;
     c->spool.database = "/var/lib/postern/spool.db";
     c->message = (struct message_config){
         .add_date = true, .add_message_id = true, .remove_bcc = true, .hops_max = 100};

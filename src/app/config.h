@@ -35,6 +35,9 @@ struct config {
     size_t n_trusts;
     struct identity_config *identities; /* default when none is written: one rule, san-email */
     size_t n_identities;
+    struct passwords_config *passwords;
+    size_t n_passwords;
+    unsigned auth_threads; /* default 2 */
     struct listener_config *listeners;
     size_t n_listeners;
     struct spool_config spool; /* spool { database = ... } */

@@ -55,6 +55,7 @@ struct route_draft {
 /* Each fills in the defaults that depend on other settings, and reports what does not go together. */
 void rules_trust(struct loader *l, const struct conf_node *block, struct trust_config *t);
 void rules_listener(struct loader *l, const struct conf_node *block, struct listener_config *ls);
+void rules_passwords(struct loader *l, const struct conf_node *block, struct passwords_config *p);
 void rules_identity(struct loader *l, const struct conf_node *block, struct identity_config *id);
 void rules_route(struct loader *l,
                  const struct conf_node *block,

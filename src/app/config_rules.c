@@ -104,6 +104,15 @@ void rules_identity(struct loader *l, const struct conf_node *block, struct iden
     check_trust_names(l, block, id->trust, id->n_trust);
 }
 
+void rules_passwords(struct loader *l, const struct conf_node *block, struct passwords_config *p)
+{
+    if (is_written(block, "table") == is_written(block, "dovecot"))
+        config_mistake(l, block,
+                       "passwords \"%s\" %s; write either table = \"FILE\" or dovecot = "
+                       "\"/run/dovecot/auth-client\"",
+                       p->name, is_written(block, "table") ? "has two sources" : "has no source");
+}
+
 /* ---- listeners ---- */
 
 static void listener_server_certificate(struct loader *l,
@@ -221,12 +230,55 @@ listener_role_rules(struct loader *l, const struct conf_node *b, const struct li
                        "peers are known by their certificates, and none is asked for; write "
                        "client-certificate = request with TLS");
     if (ls->role == ROLE_SUBMISSION && ls->cert_auth == CERT_AUTH_OFF &&
-        ls->client_certificate == TLS_CLIENT_CERT_OFF)
-        config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME}",
+        ls->client_certificate == TLS_CLIENT_CERT_OFF && !ls->passwords)
+        config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME} or passwords = NAME",
                        ls->name);
     if (ls->recipients_max < 100)
         config_warning(l, place_of(b, "recipients"),
                        "RFC 5321 4.5.3.1.8 asks for at least 100 recipients a message");
+}
+
+static const struct conf_node *find_block(const struct loader *l, const char *kind, const char *name)
+{
+    for (const struct conf_node *n = l->root->items; n; n = n->next)
+        if (n->is_block && strcmp(n->name, kind) == 0 && n->title && strcmp(n->title, name) == 0)
+            return n;
+    return NULL;
+}
+
+/* SCRAM wants keys, and Dovecot hands out none. */
+static void listener_mechanisms(struct loader *l,
+                                const struct conf_node *b,
+                                const struct listener_config *ls,
+                                const struct conf_node *source)
+{
+    if (ls->mechanisms == 0)
+        config_mistake(l, place_of(b, "mechanisms"),
+                       "no mechanism takes the passwords; write mechanisms = {plain}");
+    if (conf_find(source, "dovecot") && ls->mechanisms & (MECHANISM_SCRAM | MECHANISM_SCRAM_PLUS))
+        config_mistake(l, place_of(b, "mechanisms"),
+                       "SCRAM needs passwords with a table; Dovecot is asked with plain or login");
+    if (ls->tls == LISTENER_TLS_NONE)
+        config_mistake(l, place_of(b, "passwords"),
+                       "passwords are taken inside TLS only, and this listener has tls = none");
+}
+
+static void listener_passwords(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    const struct conf_node *source = ls->passwords ? find_block(l, "passwords", ls->passwords) : NULL;
+    if (ls->passwords && !source)
+        config_mistake(l, place_of(b, "passwords"),
+                       "there is no passwords \"%s\"; write passwords %s { table = \"FILE\" }",
+                       ls->passwords, ls->passwords);
+    else if (source)
+        listener_mechanisms(l, b, ls, source);
+    else if (is_written(b, "mechanisms"))
+        config_warning(l, place_of(b, "mechanisms"), "unused: this listener has no passwords");
+    if ((ls->need == NEED_PASSWORD || ls->need == NEED_BOTH) && !ls->passwords)
+        config_mistake(l, place_of(b, "require"), "this needs passwords; write passwords = NAME");
+    if ((ls->need == NEED_CERTIFICATE || ls->need == NEED_BOTH) &&
+        ls->client_certificate == TLS_CLIENT_CERT_OFF)
+        config_mistake(l, place_of(b, "require"), "this needs client certificates; write trust = {NAME}");
 }
 
 /* A table that nothing reads, or a rule without its table. */
@@ -256,6 +308,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
     else
         listener_client_certificates(l, b, ls);
     listener_table(l, b, "may-act-as", "authzid", ls->authz == AUTHZ_TABLE);
+    listener_passwords(l, b, ls);
     listener_table(l, b, "senders", "sender", ls->sender == SENDER_TABLE);
     listener_role_rules(l, b, ls);
     listener_workarounds(l, b, ls);

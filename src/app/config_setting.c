@@ -365,6 +365,25 @@ void setting_words(struct loader *l,
     store(block, s->field, &set, sizeof(set));
 }
 
+void setting_set(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    unsigned set = 0;
+    char words[128];
+    list_words(s->words, words, sizeof(words));
+    for (const struct conf_value *v = n->values; v; v = v->next) {
+        const struct word *w = s->words;
+        struct conf_node at = *n;
+        at.line = v->line;
+        while (w->name && strcmp(w->name, v->text) != 0)
+            w++;
+        if (!w->name)
+            config_mistake(l, &at, "\"%s\" is no value of \"%s\"; there are %s", v->text, n->name,
+                           words);
+        set |= w->value;
+    }
+    store(block, s->field, &set, sizeof(set));
+}
+
 /* ---- one block ---- */
 
 #define NAMES_MAX 64

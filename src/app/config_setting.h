@@ -30,6 +30,7 @@ reader_fn setting_duration; /* int64_t, ms */
 reader_fn setting_size;     /* uint64_t or int64_t */
 reader_fn setting_word;     /* an enum */
 reader_fn setting_flag;     /* one of two words: bool */
+reader_fn setting_set;      /* unsigned: bits of the words in a list */
 reader_fn setting_words;    /* a list of them: unsigned, a set of their values */
 reader_fn setting_names, setting_files, setting_files_or_directories, setting_addresses,
     setting_fingerprints, setting_pins; /* char ** and size_t */

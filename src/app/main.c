@@ -1,6 +1,7 @@
 #include "app/cmd_bench.h"
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
+#include "app/cmd_passwd.h"
 #include "app/cmd_queue.h"
 #include "app/cmd_report.h"
 #include "app/cmd_serve.h"
@@ -20,6 +21,7 @@ static const struct command commands[] = {
     {"serve",  cmd_serve,  "run the server"                                          },
     {"queue",  cmd_queue,  "list, show and steer what waits in the spool"            },
     {"cert",   cmd_cert,   "run a small certificate authority; explain a certificate"},
+    {"passwd", cmd_passwd, "add, change and remove users of a password table"        },
     {"report", cmd_report, "tell who logs in by which certificate sequence"          },
     {"check",  cmd_check,  "look through a configuration file and say every mistake" },
     {"bench",  cmd_bench,  "measure an SMTP server: a load generator and a sink"     },

@@ -27,6 +27,9 @@ int cert_auth_parse(const char *word, enum cert_auth *ret)
     return -EINVAL;
 }
 
+/* A rule beside the three: the certificate is one of two factors. */
+#define CERT_AUTH_FACTOR (CERT_AUTH_IMPLICIT + 1)
+
 /* ---- the table ----
  *
  * Each row: for these settings, histories and verdicts, what MAIL does.  The first row that fits
@@ -37,7 +40,8 @@ int cert_auth_parse(const char *word, enum cert_auth *ret)
 #define OFF (1U << CERT_AUTH_OFF)
 #define EXPLICIT (1U << CERT_AUTH_EXPLICIT)
 #define IMPLICIT (1U << CERT_AUTH_IMPLICIT)
-#define ANY_RULE (OFF | EXPLICIT | IMPLICIT)
+#define FACTOR (1U << CERT_AUTH_FACTOR) /* beside a password, whatever cert_auth says */
+#define ANY_RULE (OFF | EXPLICIT | IMPLICIT | FACTOR)
 
 #define UNTRIED (1U << AUTH_UNTRIED)
 #define FAILED (1U << AUTH_FAILED)
@@ -58,6 +62,7 @@ enum say {
     SAY_REASON,
     SAY_USE_EXTERNAL,
     SAY_AFTER_FAILURE,
+    SAY_USE_PASSWORD,
     SAY_DISABLED,
     SAY_CLOSING,
     SAY_CLOSING_DISABLED,
@@ -70,9 +75,10 @@ static const struct row {
     enum say say;
 } mail_rows[] = {
     /* Authenticated: the session is open (O1-04, O2-03, O3-04).  Another mechanism's identity owes the certificate
-     * nothing (O2-13), but one that came from the certificate does not outlive it, and none outlives its account
-     * (EDG-18). */
+     * nothing (O2-13), unless that was one of two factors; one that came from the certificate does not outlive it, and
+     * none outlives its account (EDG-18). */
     {ANY_RULE, BY_CERT | BY_OTHER, DISABLED,    POLICY_CLOSE,    SAY_CLOSING_DISABLED},
+    {FACTOR,   BY_OTHER, NONE | BAD,            POLICY_CLOSE,    SAY_CLOSING},
     {ANY_RULE, BY_OTHER, ANY_CERT,              POLICY_OPEN,     SAY_NOTHING},
     {ANY_RULE, BY_CERT,  NONE | SEVERAL | GOOD, POLICY_OPEN,     SAY_NOTHING},
     {ANY_RULE, BY_CERT,  BAD,                   POLICY_CLOSE,    SAY_CLOSING},
@@ -80,6 +86,8 @@ static const struct row {
     {OFF,      NOT_YET,  ANY_CERT,              POLICY_REFUSED,  SAY_PLAIN},
     /* Nothing that could authenticate was shown: the same words under every rule (OPN-01, O3-01). */
     {ANY_RULE, NOT_YET,  NONE,                  POLICY_REFUSED,  SAY_PLAIN},
+    /* One of two factors, the other is missing (CB-07). */
+    {FACTOR,   NOT_YET,  SEVERAL | GOOD,        POLICY_REFUSED,  SAY_USE_PASSWORD},
     /* Shown, and no good: MAIL stays shut and says why (O1-05, O2-01, O2-07, EDG-01, EDG-02, EDG-21). */
     {ANY_RULE, NOT_YET,  BAD | SEVERAL,         POLICY_REFUSED,  SAY_REASON},
     /* Shown, and good for an account that may not submit (O2-08). */
@@ -109,6 +117,13 @@ static const char *reason_now(const struct policy_input *in)
         return in->verdict->reason;
     return outcome_now(in) == CERT_UNACCEPTABLE ? "client certificate expired"
                                                 : "client certificate is not usable";
+}
+
+static unsigned rule_now(const struct policy_input *in)
+{
+    if (in->need == NEED_BOTH)
+        return FACTOR;
+    return in->need == NEED_PASSWORD ? OFF : 1U << in->cert_auth;
 }
 
 static bool is_disabled(const struct policy_input *in, struct str key)
@@ -146,7 +161,7 @@ static bool certificate_is_disabled(const struct policy_input *in)
 static bool session_is_disabled(const struct policy_input *in)
 {
     return (in->identity && is_disabled(in, str_of(in->identity))) ||
-           (BY_CERT & 1U << in->history && certificate_is_disabled(in));
+           ((BY_CERT & 1U << in->history || in->need == NEED_BOTH) && certificate_is_disabled(in));
 }
 
 /* The column of the table. */
@@ -165,7 +180,7 @@ static const struct row *mail_row(const struct policy_input *in)
     unsigned column = standing(in);
     for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
         const struct row *r = &mail_rows[i];
-        if (r->rule & 1U << in->cert_auth && r->history & 1U << in->history && r->verdict & column)
+        if (r->rule & rule_now(in) && r->history & 1U << in->history && r->verdict & column)
             return r;
     }
     abort(); /* our mistake: every cell has a row, and test_policy.c walks them all */
@@ -210,6 +225,9 @@ static struct smtp_reply words(const struct policy_input *in, enum say say)
         return disabled_account();
     case SAY_CLOSING_DISABLED:
         return smtp_reply(421, "4.7.0", "Closing (account is disabled)");
+    case SAY_USE_PASSWORD:
+        return smtp_reply(530, "5.7.0",
+                          "Authentication required (a password beside the certificate)");
     case SAY_CLOSING:
         return smtp_reply(421, "4.7.0", "Closing (%s)", reason_now(in));
     case SAY_NOTHING:
@@ -250,10 +268,15 @@ enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply
     return POLICY_REFUSED;
 }
 
+static bool is_open(const struct policy_input *in)
+{
+    return in->history == AUTH_UNTRIED || in->history == AUTH_FAILED;
+}
+
 bool policy_offers_external(const struct policy_input *in)
 {
-    bool open = in->history == AUTH_UNTRIED || in->history == AUTH_FAILED;
-    return open && in->cert_auth != CERT_AUTH_OFF && (standing(in) & (GOOD | SEVERAL));
+    bool counts = rule_now(in) == EXPLICIT || rule_now(in) == IMPLICIT;
+    return is_open(in) && counts && (standing(in) & (GOOD | SEVERAL));
 }
 
 static const struct authz no_tables = {.rule = AUTHZ_MATCH};
@@ -275,11 +298,13 @@ not_chosen(int error, struct str authzid, const char *credentials, const char *r
 
 static struct smtp_reply not_offered(const struct policy_input *in)
 {
-    if (in->cert_auth != CERT_AUTH_OFF && is_our_trouble(in))
+    if (rule_now(in) == FACTOR) /* CB-07, AUTH-18 */
+        return smtp_reply(534, "5.7.9", "A password is needed beside the certificate");
+    if (rule_now(in) != OFF && is_our_trouble(in))
         return later(in);
-    if (in->cert_auth != CERT_AUTH_OFF && standing(in) == DISABLED)
+    if (rule_now(in) != OFF && standing(in) == DISABLED)
         return disabled_account();
-    if (in->cert_auth != CERT_AUTH_OFF && outcome_now(in) != CERT_NONE)
+    if (rule_now(in) != OFF && outcome_now(in) != CERT_NONE)
         return smtp_reply(504, "5.5.4", "EXTERNAL is not available (%s)", reason_now(in));
     return smtp_reply(504, "5.5.4", "EXTERNAL is not available");
 }
@@ -326,5 +351,74 @@ bool policy_external(const struct policy_input *in,
         return false;
     if (r < 0)
         *ret = not_chosen(r, authzid, "certificate", reason_now(in));
+    return r == 0;
+}
+
+/* ---- passwords ---- */
+
+static bool has_other_factor(const struct policy_input *in)
+{
+    enum cert_outcome outcome = outcome_now(in);
+    return in->need != NEED_BOTH || outcome == CERT_ACCEPTABLE || outcome == CERT_AMBIGUOUS;
+}
+
+bool policy_offers_passwords(const struct policy_input *in)
+{
+    return is_open(in) && in->passwords && in->secure && in->need != NEED_CERTIFICATE &&
+           has_other_factor(in);
+}
+
+struct smtp_reply policy_no_passwords(const struct policy_input *in, const char *mechanism)
+{
+    bool by_factor = in->passwords && in->secure && !has_other_factor(in);
+    if (by_factor && is_our_trouble(in))
+        return later(in);
+    if (by_factor)
+        return smtp_reply(504, "5.5.4", "Mechanism %s is not available (%s)", mechanism,
+                          outcome_now(in) == CERT_NONE
+                              ? "a client certificate is needed beside the password"
+                              : reason_now(in));
+    return smtp_reply(504, "5.5.4", "Mechanism %s is not available", mechanism); /* AUTH-03 */
+}
+
+/* Both factors name the same identity (CB-07): the certificate may act as who the password is for, by its own name. */
+static int
+check_certificate(const struct policy_input *in, const struct authz *a, struct str identity)
+{
+    const struct cert_verdict *v = in->verdict;
+    CLEANUP(buf_done) struct buf own = BUF_INIT(CERT_IDENTITY_MAX);
+    for (size_t i = 0; i < v->n_identities; i++) {
+        int r = authz_canonical(a, str_of(v->identities[i]), &own);
+        if (r < 0)
+            return r;
+        if (mailbox_eq(buf_str(&own), identity))
+            return 0;
+    }
+    return -EPERM;
+}
+
+bool policy_password(const struct policy_input *in,
+                     struct str user,
+                     struct str authzid,
+                     struct buf *identity,
+                     struct smtp_reply *ret)
+{
+    const struct authz *a = in->authz ? in->authz : &no_tables;
+    CLEANUP(freep) char *name = xstrndup(user.p, user.len);
+    CLEANUP(buf_done) struct buf own = BUF_INIT(CERT_IDENTITY_MAX);
+    int r = authz_canonical(a, user, &own);
+    if (r == 0 && in->need == NEED_BOTH)
+        r = check_certificate(in, a, buf_str(&own));
+    if (r == 0)
+        r = authz_choose(a, &name, 1, authzid, identity);
+    if (r == 0 && (is_disabled(in, buf_str(&own)) || is_disabled(in, buf_str(identity)))) {
+        *ret = disabled_account(); /* O2-08 */
+        return false;
+    }
+    if (r == -EPERM)
+        *ret = smtp_reply(535, "5.7.8",
+                          "The certificate and the password are not for the same identity");
+    else if (r < 0)
+        *ret = not_chosen(r, authzid, "password", "");
     return r == 0;
 }

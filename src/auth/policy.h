@@ -20,6 +20,14 @@ enum cert_auth { CERT_AUTH_OFF, CERT_AUTH_EXPLICIT, CERT_AUTH_IMPLICIT };
 const char *cert_auth_name(enum cert_auth a);
 MUST_USE int cert_auth_parse(const char *word, enum cert_auth *ret);
 
+/* What a client has to show before it is anybody. */
+enum login_need {
+    NEED_ANY,         /* a certificate, as cert_auth says, or a password */
+    NEED_CERTIFICATE, /* no password is taken */
+    NEED_PASSWORD,    /* no certificate counts */
+    NEED_BOTH,        /* both, and they name the same identity (CB-07) */
+};
+
 /* What AUTH has done in this session so far. */
 enum auth_history {
     AUTH_UNTRIED,
@@ -37,6 +45,8 @@ enum policy_role {
 struct policy_input {
     enum policy_role role;
     enum cert_auth cert_auth;
+    enum login_need need;
+    bool passwords;   /* the listener knows some */
     bool secure;      /* inside TLS */
     bool listed_peer; /* relay listener: this certificate is listed by fingerprint */
     enum auth_history history;
@@ -71,5 +81,13 @@ enum policy_access policy_relay(const struct policy_input *in, struct smtp_reply
 /* AUTH EXTERNAL with this authzid ("" for every shape of empty).  On true `identity` holds who the client is now; else
  * reply says why (504 where it was not offered, 525 to a disabled account, 454 when we could not tell, 535 otherwise). */
 bool policy_external(const struct policy_input *in, struct str authzid, struct buf *identity, struct smtp_reply *ret);
+
+/* A mechanism with a password is offered, and may be tried: inside TLS only (AUTH-20). */
+bool policy_offers_passwords(const struct policy_input *in);
+/* Why it is not: the answer to AUTH with such a mechanism. */
+struct smtp_reply policy_no_passwords(const struct policy_input *in, const char *mechanism);
+
+/* The password of `user` was right.  On true `identity` holds who the client is now; else reply says why. */
+bool policy_password(const struct policy_input *in, struct str user, struct str authzid, struct buf *identity, struct smtp_reply *ret);
 
 #endif

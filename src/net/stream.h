@@ -85,6 +85,15 @@ void stream_resume(struct stream *s);
 void stream_start_tls(struct stream *s, struct tls_context *context, const char *name);
 bool stream_is_secure(const struct stream *s);
 
+/* What names this TLS connection, for SASL channel binding; replaces the content of `out`.  -EOPNOTSUPP where there is
+ * none: in the clear, under TLS 1.2 without extended master secret (CB-02), a certificate whose signature names no
+ * hash; TLS_BINDING_EXPORTER under TLS 1.2.  The server's side only. */
+enum tls_binding {
+    TLS_BINDING_EXPORTER,  /* tls-exporter (RFC 9266) */
+    TLS_BINDING_END_POINT, /* tls-server-end-point (RFC 5929) */
+};
+MUST_USE int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct buf *out);
+
 /* No progress for this long ends the stream with STREAM_TIMEOUT; 0 means never.  Applies from now
  * on, to resolving, each address tried, handshake, waiting for input and waiting to write alike.
  * Any octet in or out re-arms it.  A paused stream with nothing to send does not time out: then the

@@ -52,8 +52,8 @@ static int verify_required(void *arg, struct x509_st *leaf, struct stack_st_X509
 /* A ticket of another listener, or of this one under another policy, is not taken (EDG-15). */
 static void session_context(const struct endpoint *e, struct buf *out)
 {
-    int r = buf_printf(out, "%s/%d/%d", e->cfg->name, (int)e->cfg->client_certificate,
-                       (int)e->cfg->cert_auth);
+    int r = buf_printf(out, "%s/%d/%d/%d", e->cfg->name, (int)e->cfg->client_certificate,
+                       (int)e->cfg->cert_auth, (int)e->cfg->need);
     for (size_t i = 0; r == 0 && i < e->cfg->n_trust; i++)
         r = buf_printf(out, "/%s", e->cfg->trust[i]);
 }

@@ -10,6 +10,7 @@
 #include "base/watch.h"
 #include "server/anchors.h"
 #include "server/counters.h"
+#include "server/passwords.h"
 #include "smtp/server.h"
 
 #include <pthread.h>
@@ -33,6 +34,8 @@ struct endpoint {
     struct sender_rights sender;                  /* and the third */
     struct table *disabled_table;
     struct lookup disabled; /* who may not log in: identities and fingerprints of certificates */
+    struct passwords *passwords; /* NULL: none are taken; shared, owned by the service */
+    struct checker *checker;     /* of the service */
     pthread_mutex_t lock;
     struct credentials *current; /* under lock */
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */

@@ -18,6 +18,9 @@ struct service {
     size_t n_endpoints;
     struct worker **workers;
     unsigned n_workers;
+    struct passwords *passwords;
+    size_t n_passwords;
+    struct checker *checker;
 };
 
 void service_free(struct service *sv)
@@ -30,6 +33,9 @@ void service_free(struct service *sv)
         endpoint_done(&sv->endpoints[i]);
     anchors_free(sv->anchors);
     tls_tickets_unref(sv->tickets);
+    for (size_t i = 0; i < sv->n_passwords; i++)
+        passwords_done(&sv->passwords[i]);
+    free(sv->passwords);
     free(sv->workers);
     free(sv->endpoints);
     free(sv);
@@ -47,6 +53,26 @@ static int bind_address(struct service *sv, struct endpoint *e, const char *addr
     return 0;
 }
 
+static struct passwords *find_passwords(struct service *sv, const char *name)
+{
+    for (size_t i = 0; name && i < sv->n_passwords; i++)
+        if (strcmp(sv->passwords[i].cfg->name, name) == 0)
+            return &sv->passwords[i];
+    return NULL;
+}
+
+static int passwords_open(struct service *sv, char *why)
+{
+    sv->passwords = xcalloc(sv->cfg.n_passwords + 1, sizeof(*sv->passwords));
+    for (size_t i = 0; i < sv->cfg.n_passwords; i++) {
+        int r = passwords_init(&sv->passwords[i], &sv->cfg.passwords[i], why);
+        if (r < 0)
+            return r;
+        sv->n_passwords++;
+    }
+    return 0;
+}
+
 static int endpoint_open(struct service *sv, const struct listener_config *lc, char *why)
 {
     struct endpoint *e = &sv->endpoints[sv->n_endpoints];
@@ -54,6 +80,7 @@ static int endpoint_open(struct service *sv, const struct listener_config *lc, c
     if (r < 0)
         return r;
     sv->n_endpoints++;
+    e->passwords = find_passwords(sv, lc->passwords);
     for (size_t i = 0; r == 0 && i < lc->n_addresses; i++)
         r = bind_address(sv, e, lc->addresses[i], why);
     return r;
@@ -69,6 +96,8 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
         sv->workers[sv->n_workers] = worker_new();
     sv->tickets = tls_tickets_new(cfg->ticket_key_lifetime_ms);
     int loaded = anchors_new(cfg, &sv->anchors, why);
+    if (loaded == 0)
+        loaded = passwords_open(sv, why);
     if (loaded < 0) {
         service_free(sv);
         return loaded;
@@ -89,6 +118,13 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
 
 int service_start(struct service *sv, struct spool *sp, struct relay *relay, char *why)
 {
+    int error = sv->n_passwords ? checker_start(MAX(sv->cfg.auth_threads, 1U), &sv->checker) : 0;
+    if (error < 0) {
+        (void)snprintf(why, SERVICE_WHY_MAX, "cannot start a thread: %s", strerror(-error));
+        return error;
+    }
+    for (size_t i = 0; i < sv->n_endpoints; i++)
+        sv->endpoints[i].checker = sv->checker;
     for (unsigned i = 0; i < sv->n_workers; i++) {
         int r = worker_start(sv->workers[i], sp, relay);
         if (r < 0) {
@@ -106,6 +142,11 @@ void service_refresh(struct service *sv, bool all, struct service_refreshed *ret
     anchors_refresh(sv->anchors, all, ret);
     for (size_t i = 0; i < sv->n_endpoints; i++)
         endpoint_refresh(&sv->endpoints[i], sv->anchors, all, ret);
+    for (size_t i = 0; i < sv->n_passwords; i++) {
+        int r = passwords_refresh(&sv->passwords[i]);
+        ret->loaded += r > 0;
+        ret->failed += r < 0;
+    }
 }
 
 int service_metrics(struct service *sv, struct buf *out)
@@ -142,4 +183,6 @@ void service_stop(struct service *sv, int64_t grace_ms)
         worker_end(sv->workers[i]);
     for (unsigned i = 0; i < sv->n_workers; i++)
         worker_join(sv->workers[i]);
+    checker_stop(sv->checker); /* what it still brings back waits in the loops until service_free() */
+    sv->checker = NULL;
 }

@@ -23,6 +23,9 @@ struct service_config {
     size_t n_trusts;
     const struct identity_config *identities;
     size_t n_identities;
+    const struct passwords_config *passwords;
+    size_t n_passwords;
+    unsigned auth_threads;
     struct message_config message;
     const struct route_config *routes; /* named domains are ours on a relay listener */
     size_t n_routes;

@@ -12,6 +12,8 @@ struct policy_input session_policy(const struct session *s)
     return (struct policy_input){
         .role = s->endpoint->cfg->role,
         .cert_auth = s->endpoint->cfg->cert_auth,
+        .need = s->endpoint->cfg->need,
+        .passwords = s->endpoint->passwords != NULL,
         .secure = smtp_server_is_secure(s->engine),
         .listed_peer = s->listed_peer,
         .history = s->history,
@@ -47,13 +49,17 @@ bool session_login_implicit(struct session *s, struct smtp_reply *reply)
     CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
     if (!policy_external(&in, STR(""), &identity, reply))
         return false;
-    session_login(s, identity.data, AUTH_IMPLICIT);
+    session_login(s, identity.data, AUTH_IMPLICIT, "EXTERNAL");
     return true;
 }
 
-void session_login(struct session *s, const char *identity, enum auth_history how)
+void session_login(struct session *s,
+                   const char *identity,
+                   enum auth_history how,
+                   const char *mechanism)
 {
     s->identity = xstrdup(identity);
+    s->mechanism = mechanism;
     s->history = how;
     session_log_login(s);
 }
@@ -64,8 +70,12 @@ void session_offer(void *ctx, struct smtp_offer *ret)
     session_renew(s);
     struct policy_input in = session_policy(s);
     ret->starttls = !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS;
-    if (policy_offers_external(&in))
-        (void)snprintf(ret->auth, sizeof(ret->auth), "EXTERNAL");
+    CLEANUP(buf_done) struct buf names = BUF_INIT(sizeof(ret->auth) - 1);
+    int r = policy_offers_external(&in) ? buf_puts(&names, "EXTERNAL") : 0;
+    if (r == 0)
+        r = session_sasl_offer(s, &names);
+    if (r == 0)
+        (void)snprintf(ret->auth, sizeof(ret->auth), "%s", buf_str(&names).p);
 }
 
 static enum smtp_decision admit_auth(struct session *s, struct smtp_reply *reply)
@@ -111,14 +121,35 @@ enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply 
     return SMTP_YES;
 }
 
-static enum smtp_auth_step
-auth_failed(struct session *s, const char *mechanism, const struct smtp_reply *reply)
+enum smtp_auth_step
+session_auth_failed(struct session *s, const char *mechanism, const struct smtp_reply *reply)
 {
     s->history = AUTH_FAILED; /* no implicit step after this (O2-12) */
     s->auth_failures++;
     s->sasl_external = false;
     session_log_login_refused(s, mechanism, reply);
     return SMTP_AUTH_FAILED;
+}
+
+static enum smtp_auth_step auth_external(struct session *s,
+                                         const char *mechanism,
+                                         bool has_response,
+                                         struct str response,
+                                         struct smtp_reply *reply)
+{
+    struct policy_input in = session_policy(s);
+    CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
+    /* The challenge of EXTERNAL is empty (EXT-01). */
+    if (mechanism && !has_response && policy_offers_external(&in)) {
+        s->sasl_external = true;
+        return SMTP_AUTH_CHALLENGE;
+    }
+    if (!policy_external(&in, response, &identity, reply))
+        return session_auth_failed(s, "EXTERNAL", reply);
+    s->sasl_external = false;
+    session_login(s, identity.data, AUTH_EXPLICIT, "EXTERNAL");
+    *reply = smtp_reply(235, "2.7.0", "Authenticated as %s", s->identity); /* AUTH-15 */
+    return SMTP_AUTH_DONE;
 }
 
 enum smtp_auth_step session_auth(void *ctx,
@@ -129,29 +160,20 @@ enum smtp_auth_step session_auth(void *ctx,
                                  struct smtp_reply *reply)
 {
     struct session *s = ctx;
-    struct policy_input in = session_policy(s);
-    CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
-    (void)challenge; /* the challenge of EXTERNAL is empty (EXT-01) */
-    if (mechanism && strcmp(mechanism, "EXTERNAL") != 0) {
-        *reply = smtp_reply(504, "5.5.4", "Mechanism %s is not available", mechanism); /* AUTH-03 */
-        return auth_failed(s, mechanism, reply);
-    }
-    if (mechanism && !has_response && policy_offers_external(&in)) {
-        s->sasl_external = true;
-        return SMTP_AUTH_CHALLENGE;
-    }
-    if (!policy_external(&in, response, &identity, reply))
-        return auth_failed(s, "EXTERNAL", reply);
-    s->sasl_external = false;
-    session_login(s, identity.data, AUTH_EXPLICIT);
-    *reply = smtp_reply(235, "2.7.0", "Authenticated as %s", s->identity); /* AUTH-15 */
-    return SMTP_AUTH_DONE;
+    if (mechanism)
+        session_sasl_end(s);
+    if (mechanism && strcmp(mechanism, "EXTERNAL") != 0 && !session_sasl_begin(s, mechanism, reply))
+        return session_auth_failed(s, mechanism, reply);
+    if (session_sasl_mechanism(s))
+        return session_sasl_step(s, has_response, response, challenge, reply);
+    return auth_external(s, mechanism, has_response, response, reply);
 }
 
 void session_auth_cancelled(void *ctx)
 {
     struct session *s = ctx;
-    (void)auth_failed(s, s->sasl_external ? "EXTERNAL" : NULL, NULL);
+    (void)session_auth_failed(s, s->sasl_external ? "EXTERNAL" : session_sasl_mechanism(s), NULL);
+    session_sasl_end(s);
 }
 
 /* msmtp without `user` answers the challenge of EXTERNAL with MAIL.  It asked to be nobody else, so where MAIL would do

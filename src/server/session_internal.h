@@ -38,6 +38,13 @@ struct session {
     struct cert_verdict verdict;
     enum auth_history history;
     bool sasl_external; /* the empty challenge of EXTERNAL was sent */
+    const char *mechanism;     /* that identity came by; static */
+    struct sasl *sasl;         /* an exchange with a password is under way */
+    struct waiting *waiting;   /* its password is being checked */
+    struct loop_timer *delay;  /* its refusal, `delayed`, waits */
+    struct smtp_reply delayed;
+    int64_t credentials_ms;    /* monotonic: when they were complete */
+    bool binding_used;         /* by a run of a -PLUS mechanism (CB-03) */
     bool listed_peer;
     bool start_tls; /* the 220 was written: TLS follows the flush */
     bool ending;    /* close after the flush */
@@ -65,6 +72,20 @@ enum smtp_auth_step session_auth(void *ctx,
                                  struct buf *challenge,
                                  struct smtp_reply *reply);
 void session_auth_cancelled(void *ctx);
+/* Counts and logs it; always SMTP_AUTH_FAILED. */
+enum smtp_auth_step session_auth_failed(struct session *s, const char *mechanism, const struct smtp_reply *reply);
+
+/* ---- session_sasl.c: mechanisms with a password ---- */
+MUST_USE int session_sasl_offer(const struct session *s, struct buf *out); /* names, parted by spaces */
+/* False with the refusal in *reply: the mechanism is not offered. */
+bool session_sasl_begin(struct session *s, const char *name, struct smtp_reply *reply);
+enum smtp_auth_step session_sasl_step(
+    struct session *s, bool has_response, struct str response, struct buf *challenge, struct smtp_reply *reply);
+const char *session_sasl_mechanism(const struct session *s); /* NULL: no exchange is under way */
+void session_sasl_end(struct session *s);
+void session_sasl_leave(struct session *s); /* the session goes away */
+/* What SCRAM can be bound to here; false: nothing. */
+bool session_binding(const struct session *s, struct buf *exporter, struct buf *end_point);
 bool session_auth_overtaken(void *ctx);
 
 /* ---- session_renew.c ---- */
@@ -88,7 +109,7 @@ bool session_judges_header(const struct session *s);
 int session_judge_names(void *arg, const struct fixup_names *names, struct buf *add);
 
 /* ---- session_auth.c, the one place where a session gets its identity ---- */
-void session_login(struct session *s, const char *identity, enum auth_history how);
+void session_login(struct session *s, const char *identity, enum auth_history how, const char *mechanism);
 
 /* ---- session_log.c ---- */
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);

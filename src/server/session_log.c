@@ -68,13 +68,16 @@ void session_log_login(const struct session *s)
     static const enum counter counter_of[] = {[AUTH_EXPLICIT] = COUNT_LOGIN_EXPLICIT,
                                               [AUTH_IMPLICIT] = COUNT_LOGIN_IMPLICIT,
                                               [AUTH_OTHER] = COUNT_LOGIN_OTHER};
+    static const char *const sequences[] = {[AUTH_EXPLICIT] = "explicit",
+                                            [AUTH_IMPLICIT] = "implicit",
+                                            [AUTH_OTHER] = NULL}; /* of certificates only */
     struct log_line l;
     count(s, counter_of[s->history]);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "login");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "identity", s->identity);
-    log_text(&l, "mechanism", "EXTERNAL");
-    log_text(&l, "sequence", s->history == AUTH_IMPLICIT ? "implicit" : "explicit");
+    log_text(&l, "mechanism", s->mechanism);
+    log_text(&l, "sequence", sequences[s->history]);
     log_text(&l, "tls", s->tls_version);
     log_text(&l, "cipher", s->tls_cipher);
     log_text(&l, "helo", smtp_server_helo(s->engine));

@@ -16,7 +16,8 @@ static bool names_the_same(const struct cert_verdict *a, const struct cert_verdi
 /* Whoever logged in by a certificate is not silently somebody else, nor goes on as who the certificate no longer names. */
 static void refuse_other_names(struct session *s, const struct cert_verdict *before)
 {
-    bool by_certificate = s->history == AUTH_EXPLICIT || s->history == AUTH_IMPLICIT;
+    bool by_certificate = s->history == AUTH_EXPLICIT || s->history == AUTH_IMPLICIT ||
+                          s->endpoint->cfg->need == NEED_BOTH;
     bool good = s->verdict.outcome == CERT_ACCEPTABLE || s->verdict.outcome == CERT_AMBIGUOUS;
     if (!by_certificate || !good || names_the_same(before, &s->verdict))
         return;

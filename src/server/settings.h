@@ -18,6 +18,22 @@ enum workaround {
     WORKAROUND_AUTH_ANSWERED_BY_COMMAND = 1 << 0, /* implicit listeners only */
 };
 
+enum { /* set of mechanisms that take a password */
+    MECHANISM_PLAIN = 1 << 0,
+    MECHANISM_LOGIN = 1 << 1,
+    MECHANISM_SCRAM = 1 << 2,
+    MECHANISM_SCRAM_PLUS = 1 << 3,
+};
+
+struct passwords_config {
+    char *name;
+    char *table;   /* this */
+    char *dovecot; /* or this: a socket */
+    unsigned failures_max;      /* an address or a name, in the window; default 10, 0: no limit */
+    int64_t failures_window_ms; /* default 10 min */
+    int64_t failure_delay_ms;   /* from AUTH to its refusal, at least; default 2 s */
+};
+
 struct listener_config {
     char *name;
     char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
@@ -33,6 +49,9 @@ struct listener_config {
     enum authz_rule authz;   /* match | ignore | table; default match */
     char *may_act_as;        /* table for AUTHZ_TABLE */
     char *aliases;           /* table, NULL: none */
+    char *passwords;         /* name of a passwords block; NULL: none are taken */
+    unsigned mechanisms;     /* default PLAIN */
+    enum login_need need;    /* any | certificate | password | certificate+password; default any */
     enum sender_rule sender; /* own | any | domain | table; default own */
     char *senders;           /* table for SENDER_TABLE */
     enum header_from header_from; /* ignore | reject | add-sender; default ignore */

@@ -331,6 +331,11 @@ static bool dir_spool(struct run *r, const char *arg)
     return world_spool(arg) || fail(r, "no such mood of the spool: %s", arg);
 }
 
+static bool dir_checker(struct run *r, const char *arg)
+{
+    return world_checker(arg) || fail(r, "no such mood of the checker: %s", arg);
+}
+
 /* What was sent so far is there, what was put off has not happened: no reply. */
 static bool dir_silent(struct run *r, const char *arg)
 {
@@ -452,6 +457,7 @@ static const struct {
     {"hello",    dir_hello   },
     {"later",    dir_later   },
     {"spool",    dir_spool   },
+    {"checker",  dir_checker },
     {"silent",   dir_silent  },
     {"expire",   dir_expire  },
     {"becomes",  dir_becomes },
@@ -519,6 +525,45 @@ static bool plan_aliases(struct plan *p, const char *word)
     return p->setup.aliases;
 }
 
+/* "plain", "login"...: the mechanisms offered; without a word PLAIN. */
+static bool plan_passwords(struct plan *p, const char *word)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } names[] = {
+        {"plain", MECHANISM_PLAIN},
+        {"login", MECHANISM_LOGIN},
+        {"scram", MECHANISM_SCRAM},
+        {"plus",  MECHANISM_SCRAM_PLUS},
+    };
+    if (!p->setup.passwords)
+        p->setup.mechanisms = word[0] ? 0 : MECHANISM_PLAIN;
+    p->setup.passwords = true;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(word, names[i].name) != 0)
+            continue;
+        p->setup.mechanisms |= names[i].bit;
+        return true;
+    }
+    return word[0] == '\0';
+}
+
+static bool plan_require(struct plan *p, const char *word)
+{
+    static const char *const names[] = {[NEED_ANY] = "any",
+                                        [NEED_CERTIFICATE] = "certificate",
+                                        [NEED_PASSWORD] = "password",
+                                        [NEED_BOTH] = "both"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(word, names[i]) != 0)
+            continue;
+        p->setup.need = (enum login_need)i;
+        return true;
+    }
+    return false;
+}
+
 static bool plan_sender(struct plan *p, const char *word)
 {
     return sender_rule_parse(word, &p->setup.sender) == 0;
@@ -566,6 +611,7 @@ static bool plan_limit(struct plan *p, const char *word)
         {"recipients=", &p->setup.recipients_max},
         {"errors=",     &p->setup.errors_max    },
         {"hops=",       &p->setup.hops_max      },
+        {"failures=",   &p->setup.failures_max  },
     };
     uint64_t n;
     if (strncmp(word, "size=", 5) == 0)
@@ -615,6 +661,8 @@ static const struct {
     {"policy",    plan_policy   },
     {"listen",    plan_listen   },
     {"role",      plan_role     },
+    {"passwords", plan_passwords},
+    {"require",   plan_require  },
     {"authzid",   plan_authzid  },
     {"aliases",   plan_aliases  },
     {"sender",    plan_sender   },

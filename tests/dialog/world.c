@@ -75,6 +75,15 @@ static struct {
     size_t n_messages;
     int log_fd;
     struct buf log;
+    struct passwords_config passwords_config;
+    struct passwords passwords;
+    struct password_check *check; /* handed over */
+    const char *checker;
+    struct loop_timer {
+        void (*fire)(void *arg);
+        void *arg;
+        bool set;
+    } *timer;
 } w;
 
 static bool mood_is(const char *mood)
@@ -223,6 +232,110 @@ bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint)
 {
     (void)e;
     return w.setup->listed_peer && fingerprint[0] != '\0';
+}
+
+/* ---- passwords ---- */
+
+int checker_submit(struct checker *c, struct password_check *check)
+{
+    (void)c;
+    assert(!w.check);
+    if (strcmp(w.checker, "busy") == 0)
+        return -EAGAIN;
+    w.check = check;
+    return 0;
+}
+
+void password_check_init(struct password_check *c)
+{
+    buf_init(&c->user, 1024);
+    buf_init(&c->password, 1024);
+    buf_init(&c->name, 1024);
+}
+
+void password_check_done(struct password_check *c)
+{
+    buf_wipe(&c->user);
+    buf_wipe(&c->password);
+    buf_wipe(&c->name);
+}
+
+bool world_checker(const char *mood)
+{
+    static const char *const moods[] = {"ok", "busy", "broken"};
+    for (size_t i = 0; i < ARRAY_LEN(moods); i++) {
+        if (strcmp(mood, moods[i]) == 0) {
+            w.checker = moods[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Hashing is tested elsewhere: here an entry is the password. */
+static int compare_password(const struct password_check *c)
+{
+    CLEANUP(buf_done) struct buf entry = BUF_INIT(1024);
+    if (strcmp(w.checker, "broken") == 0)
+        return -EIO;
+    int r = lookup_name(&c->passwords->entries, buf_str(&c->user), &entry);
+    return r == 0 && str_eq(buf_str(&entry), buf_str(&c->password)) ? 0 : -EACCES;
+}
+
+static bool bring_check(void)
+{
+    struct password_check *c = w.check;
+    if (!c)
+        return false;
+    w.check = NULL;
+    c->result = compare_password(c);
+    if (c->result == 0) {
+        int r = buf_append_str(&c->name, buf_str(&c->user));
+        assert(r == 0);
+    }
+    c->task.run(&c->task);
+    return true;
+}
+
+int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct buf *out)
+{
+    buf_clear(out);
+    return s->secure ? buf_puts(out, kind == TLS_BINDING_EXPORTER ? "exported" : "endpoint")
+                     : -EOPNOTSUPP;
+}
+
+/* ---- the only timer: a refusal that waits ---- */
+
+struct loop_timer *loop_timer_new(struct loop *l, void (*fire)(void *arg), void *arg)
+{
+    (void)l;
+    assert(!w.timer);
+    w.timer = xcalloc(1, sizeof(*w.timer));
+    *w.timer = (struct loop_timer){fire, arg, false};
+    return w.timer;
+}
+
+void loop_timer_set(struct loop_timer *t, int64_t delay_ms)
+{
+    assert(delay_ms > 0);
+    t->set = true;
+}
+
+void loop_timer_free(struct loop_timer *t)
+{
+    assert(!t || t == w.timer);
+    free(t);
+    if (t)
+        w.timer = NULL;
+}
+
+static bool bring_timer(void)
+{
+    if (!w.timer || !w.timer->set)
+        return false;
+    w.timer->set = false;
+    w.timer->fire(w.timer->arg);
+    return true;
 }
 
 /* ---- certificates ---- */
@@ -616,7 +729,7 @@ static bool bring_input(void)
 
 void world_settle(void)
 {
-    while (bring_held() || bring_drained() || bring_commit() || bring_input())
+    while (bring_held() || bring_check() || bring_timer() || bring_drained() || bring_commit() || bring_input())
         ;
 }
 
@@ -656,6 +769,7 @@ void world_shuts_down(bool now)
 struct world_setup world_default_setup(void)
 {
     return (struct world_setup){
+        .mechanisms = MECHANISM_PLAIN,
         .role = ROLE_SUBMISSION,
         .cert_auth = CERT_AUTH_IMPLICIT,
         .tls = LISTENER_TLS_STARTTLS,
@@ -695,6 +809,13 @@ static struct entry may_act_as[] = {
     {NULL,                NULL                                  },
 };
 
+static struct entry passwords[] = {
+    {"alice@example.org", "secret"      },
+    {"bob@example.org",   "hunter2"     },
+    {"\xc3\xa9lise",    "p\xc3\xa4ss"},
+    {NULL,                NULL          },
+};
+
 static struct entry senders[] = {
     {"alice@example.org", "info@example.org *@news.example.org /alice-[0-9]+@example\\.org/"},
     {NULL,                NULL                                                              },
@@ -711,10 +832,22 @@ static int entry_get(void *arg, struct str key, struct buf *value)
     for (const struct entry *e = arg; e->key; e++) {
         if (!str_eq(key, str_of(e->key)))
             continue;
-        buf_clear(value);
-        return buf_puts(value, e->value);
+        if (value)
+            buf_clear(value);
+        return value ? buf_puts(value, e->value) : 0;
     }
     return -ENOENT;
+}
+
+static void configure_passwords(const struct world_setup *setup)
+{
+    struct rate_window failures = {setup->failures_max, 600000};
+    w.passwords_config = (struct passwords_config){.failure_delay_ms = 2000};
+    w.passwords = (struct passwords){.cfg = &w.passwords_config,
+                                     .entries = {entry_get, passwords},
+                                     .by_peer = limiter_new(&failures, 1, 0, 100),
+                                     .by_name = limiter_new(&failures, 1, 0, 100)};
+    w.endpoint.passwords = &w.passwords;
 }
 
 static void configure(const struct world_setup *setup)
@@ -727,6 +860,8 @@ static void configure(const struct world_setup *setup)
         .tls = setup->tls,
         .require_tls = !setup->allow_clear && setup->tls != LISTENER_TLS_NONE,
         .cert_auth = setup->cert_auth,
+        .mechanisms = setup->mechanisms,
+        .need = setup->need,
         .sender = setup->sender,
         .header_from = setup->header_from,
         .workarounds = setup->workarounds,
@@ -754,6 +889,8 @@ static void configure(const struct world_setup *setup)
         .disabled = {disabled_get,                           w.disabled               },
         .authz = {.rule = setup->authz,                            .may_act_as = {entry_get, may_act_as}},
     };
+    if (setup->passwords)
+        configure_passwords(setup);
     if (setup->aliases)
         w.endpoint.authz.aliases = (struct lookup){entry_get, aliases};
     atomic_store(&w.endpoint.connections, 1);
@@ -763,6 +900,7 @@ void world_open(const struct world_setup *setup)
 {
     configure(setup);
     w.mood = "ok";
+    w.checker = "ok";
     w.certificate = "none";
     w.held.op = OP_NONE;
     buf_init(&w.stream.in, TEXT_MAX); /* with what TCP would hold back */
@@ -778,7 +916,9 @@ void world_close(void)
 {
     world_client_leaves();
     world_settle(); /* a commit under way finds nobody */
-    assert(!w.session && !w.draft && w.stream.closed);
+    assert(!w.session && !w.draft && !w.check && !w.timer && w.stream.closed);
+    limiter_free(w.passwords.by_peer);
+    limiter_free(w.passwords.by_name);
     for (size_t i = 0; i < w.n_messages; i++) {
         buf_done(&w.messages[i].envelope);
         buf_done(&w.messages[i].text);

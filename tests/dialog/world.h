@@ -19,6 +19,10 @@ struct world_setup {
     enum policy_role role;
     enum cert_auth cert_auth;
     enum listener_tls tls;
+    bool passwords;         /* the table of README.md */
+    unsigned mechanisms;
+    enum login_need need;
+    unsigned failures_max;  /* 0: no limit */
     enum authz_rule authz;
     bool aliases; /* the table of README.md holds */
     enum sender_rule sender;
@@ -53,6 +57,8 @@ const char *const *world_certificates(void);
 
 /* The next time the engine asks this op, the outcome comes later: at world_settle().  False: no such op. */
 bool world_later(const char *op);
+/* Password checks: "ok", "busy" (the queue is full), "broken" (no answer can be had). */
+bool world_checker(const char *mood);
 /* "ok", "slow" (takes octets, asks for a pause), "full", "broken", "full-at-commit", "broken-at-commit". */
 bool world_spool(const char *mood);
 void world_certificate_expires(void);

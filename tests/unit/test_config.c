@@ -270,7 +270,7 @@ static void nobody_is_asked_for_a_certificate_unless_it_counts(void **state)
     assert_int_equal(c->listeners[0].client_certificate, TLS_CLIENT_CERT_OFF);
     assert_int_equal(c->listeners[0].cert_auth, CERT_AUTH_OFF);
     assert_string_equal(said.data,
-                        "1: warning: nobody can log in on listener \"s\"; write trust = {NAME}\n");
+                        "1: warning: nobody can log in on listener \"s\"; write trust = {NAME} or passwords = NAME\n");
     config_free(c);
 }
 
@@ -354,6 +354,16 @@ static const struct mistake_row {
     {"no table", GOOD_LISTENER "listener t { authzid = table }\n", "3: authzid = table needs the table; write may-act-as = \"FILE\""},
     {"table unused", GOOD_LISTENER "listener t { may-act-as = ca.pem }\n", "3: warning: unused: only authzid = table looks at it"},
     {"no senders", GOOD_LISTENER "listener t { sender = table }\n", "3: sender = table needs the table; write senders = \"FILE\""},
+    {"passwords, no source", "passwords p { }\n", "1: passwords \"p\" has no source; write either table = \"FILE\" or dovecot"},
+    {"passwords, two sources", "passwords p { table = ca.pem dovecot = \"/x\" }\n", "1: passwords \"p\" has two sources"},
+    {"no such passwords", "listener t { passwords = p }\n", "1: there is no passwords \"p\"; write passwords p { table = \"FILE\" }"},
+    {"no mechanisms", "passwords p { table = ca.pem }\nlistener t { passwords = p mechanisms = {} }\n", "2: no mechanism takes the passwords"},
+    {"no such mechanism", "passwords p { table = ca.pem }\nlistener t { passwords = p mechanisms = {plain,\n gssapi} }\n", "3: \"gssapi\" is no value of \"mechanisms\"; there are plain, login, scram-sha-256 or scram-sha-256-plus"},
+    {"SCRAM by Dovecot", "passwords p { dovecot = \"/x\" }\nlistener t { passwords = p mechanisms = scram-sha-256 }\n", "2: SCRAM needs passwords with a table"},
+    {"AUTH-20 passwords in the clear", "passwords p { table = ca.pem }\nlistener t { tls = none passwords = p }\n", "2: passwords are taken inside TLS only"},
+    {"mechanisms unused", "listener t { mechanisms = login }\n", "1: warning: unused: this listener has no passwords"},
+    {"password required, none taken", "listener t { require = password }\n", "1: this needs passwords; write passwords = NAME"},
+    {"certificate required, none asked for", "listener t { require = \"certificate+password\" }\n", "1: this needs client certificates; write trust = {NAME}"},
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
     {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
     {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},

@@ -228,6 +228,89 @@ static void a_certificate_that_expired_meanwhile_is_no_good(void **state)
     assert_int_equal(policy_mail(&in, &r), POLICY_OPEN);
 }
 
+/* What `require` makes of every cell.  Columns as above; P refused, a password is asked for beside the certificate. */
+static void every_cell_of_what_is_required(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row;
+        enum login_need need;
+        enum auth_history history;
+        const char *cells, *external, *passwords; /* +: offered */
+    } rows[] = {
+        {"any, untried",               NEED_ANY,         AUTH_UNTRIED, "RWWWI", "---++", "+++++"},
+        {"any, failed",                NEED_ANY,         AUTH_FAILED,  "RWWWF", "---++", "+++++"},
+        {"any, by password",           NEED_ANY,         AUTH_OTHER,   "OOOOO", "-----", "-----"},
+        {"certificate, untried",       NEED_CERTIFICATE, AUTH_UNTRIED, "RWWWI", "---++", "-----"},
+        {"password, untried",          NEED_PASSWORD,    AUTH_UNTRIED, "RRRRR", "-----", "+++++"},
+        {"password, by password",      NEED_PASSWORD,    AUTH_OTHER,   "OOOOO", "-----", "-----"},
+        {"CB-07 both, untried",        NEED_BOTH,        AUTH_UNTRIED, "RWWPP", "-----", "---++"},
+        {"CB-07 both, failed",         NEED_BOTH,        AUTH_FAILED,  "RWWPP", "-----", "---++"},
+        {"CB-07 EDG-18 both, by both", NEED_BOTH,        AUTH_OTHER,   "CCCOO", "-----", "-----"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t o = 0; o < 5; o++) {
+            struct cert_verdict v = verdict_of((enum cert_outcome)o);
+            struct policy_input in = {.cert_auth = CERT_AUTH_IMPLICIT,
+                                      .need = rows[i].need,
+                                      .passwords = true,
+                                      .secure = true,
+                                      .history = rows[i].history,
+                                      .verdict = &v,
+                                      .now_ms = 500};
+            struct smtp_reply r = {0};
+            char got = cell_of(policy_mail(&in, &r), &r);
+            if (strstr(r.text, "a password beside"))
+                got = 'P';
+            if (got != rows[i].cells[o])
+                fail_msg("%s, verdict %zu: want %c, got %c: %d %s", rows[i].row, o, rows[i].cells[o],
+                         got, r.code, r.text);
+            check(rows[i].row, policy_offers_external(&in) == (rows[i].external[o] == '+'));
+            check(rows[i].row, policy_offers_passwords(&in) == (rows[i].passwords[o] == '+'));
+            in.passwords = false;
+            check(rows[i].row, !policy_offers_passwords(&in));
+            in.passwords = true;
+            in.secure = false; /* AUTH-20 */
+            check(rows[i].row, !policy_offers_passwords(&in));
+        }
+    }
+}
+
+/* CB-07: whoever the password is for, one of the certificate's names is the same. */
+static void both_factors_name_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum login_need need;
+        enum cert_outcome outcome;
+        const char *user, *authzid;
+        int want; /* code of the refusal, 0: good */
+    } rows[] = {
+        {"password only",             NEED_PASSWORD, CERT_NONE,       "alice@example.org", "",                  0  },
+        {"PLN-04 own authzid",        NEED_PASSWORD, CERT_NONE,       "alice@example.org", "alice@EXAMPLE.org", 0  },
+        {"PLN-04 another's",          NEED_PASSWORD, CERT_NONE,       "alice@example.org", "Bob@example.org",   535},
+        {"same",                      NEED_BOTH,     CERT_ACCEPTABLE, "alice@example.org", "",                  0  },
+        {"another",                   NEED_BOTH,     CERT_ACCEPTABLE, "Bob@example.org",   "",                  535},
+        {"one of two",                NEED_BOTH,     CERT_AMBIGUOUS,  "Bob@example.org",   "",                  0  },
+        {"one of two, as the other",  NEED_BOTH,     CERT_AMBIGUOUS,  "Bob@example.org",   "alice@example.org", 535},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cert_verdict v = verdict_of(rows[i].outcome);
+        struct policy_input in = {.cert_auth = CERT_AUTH_EXPLICIT,
+                                  .need = rows[i].need,
+                                  .passwords = true,
+                                  .secure = true,
+                                  .verdict = &v,
+                                  .now_ms = 500};
+        struct smtp_reply r = {0};
+        CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
+        bool good = policy_password(&in, str_of(rows[i].user), str_of(rows[i].authzid), &identity, &r);
+        check(rows[i].name, good == (rows[i].want == 0));
+        check(rows[i].name, good ? strcmp(identity.data, rows[i].user) == 0 : r.code == rows[i].want);
+    }
+}
+
 /* O1-03, O2-01: the offer and the outcome of AUTH EXTERNAL agree in every cell. */
 static void the_offer_is_a_promise(void **state)
 {
@@ -363,6 +446,8 @@ int main(void)
         cmocka_unit_test(a_disabled_account_on_a_relay_listener),
         cmocka_unit_test(in_the_clear_a_certificate_does_not_exist),
         cmocka_unit_test(a_certificate_that_expired_meanwhile_is_no_good),
+        cmocka_unit_test(every_cell_of_what_is_required),
+        cmocka_unit_test(both_factors_name_the_same),
         cmocka_unit_test(the_offer_is_a_promise),
         cmocka_unit_test(authorization_identities),
         cmocka_unit_test(what_is_not_offered_is_504_and_says_why),

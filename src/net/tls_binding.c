@@ -1,0 +1,50 @@
+/* What names a TLS connection to both of its ends: RFC 9266, RFC 5929. */
+#include "net/stream_internal.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#define EXPORTER_LEN 32
+
+/* [rfc9266 2] Label, an empty context, 32 octets (CB-01). */
+static int exporter(SSL *ssl, struct buf *out)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    unsigned char octets[EXPORTER_LEN];
+    if (SSL_version(ssl) < TLS1_3_VERSION)
+        return -EOPNOTSUPP;
+    if (SSL_export_keying_material(ssl, octets, sizeof(octets), label, sizeof(label) - 1, NULL, 0,
+                                   0) != 1)
+        return -EOPNOTSUPP;
+    return buf_append(out, octets, sizeof(octets));
+}
+
+/* [rfc5929 4.1] The hash of the certificate's signature, MD5 and SHA-1 replaced by SHA-256 (CB-05). */
+static int end_point(SSL *ssl, struct buf *out)
+{
+    unsigned char octets[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    int hash = NID_undef;
+    X509 *own = SSL_get_certificate(ssl);
+    if (!own || X509_get_signature_info(own, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
+        return -EOPNOTSUPP; /* Ed25519 names none, and the RFC does not say what then */
+    if (hash == NID_md5 || hash == NID_sha1)
+        hash = NID_sha256;
+    const EVP_MD *md = EVP_get_digestbynid(hash);
+    if (!md || X509_digest(own, md, octets, &len) != 1)
+        return -EOPNOTSUPP;
+    return buf_append(out, octets, len);
+}
+
+int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct buf *out)
+{
+    SSL *ssl = s->wire.ssl;
+    if (s->cover != COVER_SECURE || !ssl)
+        return -EOPNOTSUPP;
+    /* [rfc7627 5.4] Without it two connections could be made to share what is exported (CB-02). */
+    if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+        return -EOPNOTSUPP;
+    buf_clear(out);
+    return kind == TLS_BINDING_EXPORTER ? exporter(ssl, out) : end_point(ssl, out);
+}
