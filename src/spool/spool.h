@@ -8,9 +8,10 @@
  *           bodies, commits, results, claims) into one transaction: one fsync serves many messages.  A reader
  *           thread owns a reading connection for bodies that are not in memory.  Every function here only
  *           queues work and returns; callbacks run on the loop named in the call, never inside the call.
- * Owns      the database file and its -wal and -shm; `postern queue` opens the same file beside us, and the
+ * Owns      the database file and its -wal, -shm and -lock; `postern queue` opens the same file beside us, and the
  *           committer notices its changes within a second.
- * Fails     -errno, silently; -ENOSPC and -EDQUOT mean "later": 452, nothing accepted, nothing lost (I5).
+ * Fails     -errno; -ENOSPC and -EDQUOT mean "later": 452, nothing accepted, nothing lost (I5).  The log says
+ *           once when trouble begins and once when it ends, as nobody is told of results that have to wait.
  */
 #ifndef POSTERN_SPOOL_H
 #define POSTERN_SPOOL_H
@@ -117,7 +118,7 @@ struct spool_message {
     struct spool_target *targets;
     size_t n_targets;
     struct str
-        body; /* the whole body when it is small or still in memory, else {NULL, 0}: spool_read() */
+        body; /* whole when it has at most SPOOL_CHUNK octets, else {NULL, 0}: spool_read() */
 };
 
 /* Offers messages to the relay, at most as many as there is credit for.  What finds no credit stays in the
@@ -131,9 +132,8 @@ void spool_credit(struct spool *sp, unsigned more);
 /* Up to SPOOL_CHUNK octets from `offset`; got() runs on the relay's loop; data is valid during the call. */
 struct spool_read {
     int64_t id, offset;
-    void (*got)(struct spool_read *rd,
-                int error,
-                struct str data); /* empty at the end of the body */
+    /* `data` is empty at the end of the body. */
+    void (*got)(struct spool_read *rd, int error, struct str data);
 
     struct spool_call call; /* from here on for the spool's use */
     struct spool *spool;
