@@ -179,6 +179,19 @@ listener_without_tls(struct loader *l, const struct conf_node *b, const struct l
                        "starttls or require-tls = no");
 }
 
+/* The proxy ends TLS and says whose certificate it has seen: ours is only what that is worth. */
+static void
+listener_behind_proxy(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    if (ls->client_certificate != TLS_CLIENT_CERT_OFF)
+        config_mistake(l, place_of(b, "client-certificate"),
+                       "with tls = none the proxy asks for certificates; leave client-certificate "
+                       "out");
+    if (ls->n_trust)
+        config_mistake(l, place_of(b, "trust"),
+                       "with tls = none the proxy judges certificates; leave trust out");
+}
+
 static void listener_client_certificates(struct loader *l,
                                          const struct conf_node *b,
                                          const struct listener_config *ls)
@@ -282,15 +295,12 @@ static void listener_passwords(struct loader *l, const struct conf_node *b, cons
 }
 
 /* A table that nothing reads, or a rule without its table. */
-static void listener_table(struct loader *l,
-                           const struct conf_node *b,
-                           const char *setting,
-                           const char *rule,
-                           bool wanted)
+static void listener_table(
+    struct loader *l, const struct conf_node *b, const char *setting, const char *rule, bool wanted)
 {
     if (wanted && !is_written(b, setting))
-        config_mistake(l, place_of(b, rule), "%s = table needs the table; write %s = \"FILE\"", rule,
-                       setting);
+        config_mistake(l, place_of(b, rule), "%s = table needs the table; write %s = \"FILE\"",
+                       rule, setting);
     else if (!wanted && is_written(b, setting))
         config_warning(l, place_of(b, setting), "unused: only %s = table looks at it", rule);
 }
@@ -303,7 +313,9 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
     check_trust_names(l, b, ls->trust, ls->n_trust);
     listener_client_defaults(b, ls);
     listener_server_certificate(l, b, ls);
-    if (ls->tls == LISTENER_TLS_NONE)
+    if (ls->tls == LISTENER_TLS_NONE && ls->n_proxies)
+        listener_behind_proxy(l, b, ls);
+    else if (ls->tls == LISTENER_TLS_NONE)
         listener_without_tls(l, b, ls);
     else
         listener_client_certificates(l, b, ls);

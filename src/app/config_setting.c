@@ -2,6 +2,7 @@
 
 #include "app/config_value.h"
 #include "app/suggest.h"
+#include "base/net_range.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -220,6 +221,26 @@ void setting_addresses(struct loader *l,
                        void *block)
 {
     read_each(l, n, s, block, each_address);
+}
+
+static char *each_range(struct loader *l, const struct conf_node *n, const char *text)
+{
+    struct net_range ignored;
+    if (net_range_parse(text, &ignored) == 0)
+        return config_keep(l, text);
+    config_mistake(l, n,
+                   "\"%s\" is no range of hosts; write \"192.0.2.7\", \"10.0.0.0/8\", "
+                   "\"2001:db8::/32\" or \"unix\"",
+                   text);
+    return NULL;
+}
+
+void setting_ranges(struct loader *l,
+                    const struct conf_node *n,
+                    const struct setting *s,
+                    void *block)
+{
+    read_each(l, n, s, block, each_range);
 }
 
 void setting_address(struct loader *l,

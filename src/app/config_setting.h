@@ -33,7 +33,7 @@ reader_fn setting_flag;     /* one of two words: bool */
 reader_fn setting_set;      /* unsigned: bits of the words in a list */
 reader_fn setting_words;    /* a list of them: unsigned, a set of their values */
 reader_fn setting_names, setting_files, setting_files_or_directories, setting_addresses,
-    setting_fingerprints, setting_pins; /* char ** and size_t */
+    setting_fingerprints, setting_pins, setting_ranges; /* char ** and size_t */
 
 const struct setting *setting_find(const struct setting *settings, const char *name);
 

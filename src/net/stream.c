@@ -243,6 +243,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static void use_socket(struct stream *s, int fd)
 {
     struct event_base *base = loop_event_base(s->loop);
+    s->read_left = SIZE_MAX;
     wire_init(&s->wire, fd);
     (void)event_assign(&s->readable, base, fd, EV_READ | EV_PERSIST, on_readable, s);
     (void)event_assign(&s->writable, base, fd, EV_WRITE, on_writable, s);
@@ -393,6 +394,32 @@ void stream_start_tls(struct stream *s, struct tls_context *context, const char 
 bool stream_is_secure(const struct stream *s)
 {
     return s->cover == COVER_SECURE;
+}
+
+void stream_read_limit(struct stream *s, size_t octets)
+{
+    s->read_left = octets;
+    if (s->phase != PHASE_OPEN)
+        return;
+    s->pump_due = true;
+    stream_turn_later(s);
+}
+
+void stream_speaks_for(struct stream *s, const unsigned char *ip, size_t len, uint16_t port)
+{
+    struct sock_addr from = {0};
+    if (len == 4) {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+        memcpy(&in.sin_addr, ip, len);
+        memcpy(&from.sa, &in, sizeof(in));
+        from.len = sizeof(in);
+    } else {
+        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        memcpy(&in6.sin6_addr, ip, sizeof(in6.sin6_addr));
+        memcpy(&from.sa, &in6, sizeof(in6));
+        from.len = sizeof(in6);
+    }
+    s->peer = sock_addr_peer(&from);
 }
 
 const char *stream_peer_address(const struct stream *s)

@@ -79,6 +79,13 @@ size_t stream_output_pending(const struct stream *s);
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
 
+/* So many octets more are read from the peer, and the rest is left where it is until told otherwise; SIZE_MAX, as at
+ * the beginning, is no limit.  For what stands in front of a TLS handshake.  Before TLS only. */
+void stream_read_limit(struct stream *s, size_t octets);
+
+/* The peer is a proxy and speaks for this address: `ip` has 4 or 16 octets. */
+void stream_speaks_for(struct stream *s, const unsigned char *ip, size_t len, uint16_t port);
+
 /* Server: output written before (the 220) leaves first in the clear, then the handshake begins.
  * Client: `name` is the host name set out for: SNI (never an address literal, TLS-09) and the name
  * verified. */

@@ -18,7 +18,7 @@ static bool carries_data(const struct stream *s)
 static bool wants_input(const struct stream *s)
 {
     return s->phase == PHASE_OPEN && !s->ended && !s->got_eof && carries_data(s) &&
-           s->in.len < STREAM_INPUT_MAX;
+           s->in.len < STREAM_INPUT_MAX && s->read_left > 0;
 }
 
 /* Returns how many octets need not be kept.  What is left when TLS starts is thrown away: it was
@@ -64,11 +64,13 @@ static void take(struct stream *s, const char *data, size_t len)
 static size_t fill(struct stream *s, ssize_t *ret_stop, char *why)
 {
     char *scratch = loop_scratch(s->loop);
-    size_t room = MIN(LOOP_SCRATCH_SIZE, STREAM_INPUT_MAX - s->in.len);
+    size_t room = MIN(s->read_left, MIN(LOOP_SCRATCH_SIZE, STREAM_INPUT_MAX - s->in.len));
     size_t got = 0;
     ssize_t n = 1;
     while (got < room && (n = wire_read(&s->wire, scratch + got, room - got, why)) > 0)
         got += (size_t)n;
+    if (s->read_left != SIZE_MAX)
+        s->read_left -= got;
     *ret_stop = n;
     return got;
 }

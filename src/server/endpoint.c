@@ -142,6 +142,22 @@ struct credentials *endpoint_credentials(struct endpoint *e)
     return c;
 }
 
+bool endpoint_lists_proxy(const struct endpoint *e, const char *address)
+{
+    for (size_t i = 0; i < e->cfg->n_proxies; i++)
+        if (net_range_holds(&e->proxies[i], address))
+            return true;
+    return false;
+}
+
+static void proxies_compile(struct endpoint *e)
+{
+    e->proxies = xcalloc(e->cfg->n_proxies + 1, sizeof(*e->proxies));
+    for (size_t i = 0; i < e->cfg->n_proxies; i++)
+        if (net_range_parse(e->cfg->proxies[i], &e->proxies[i]) < 0)
+            abort(); /* our mistake: the configuration was checked */
+}
+
 bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint)
 {
     for (size_t i = 0; fingerprint[0] && i < e->cfg->n_peers; i++)
@@ -271,6 +287,7 @@ int endpoint_init(struct endpoint *e,
         .recipients_max = cfg->recipients_max,
         .errors_max = cfg->errors_max,
     };
+    proxies_compile(e);
     (void)pthread_mutex_init(&e->lock, NULL);
     int r = settings_rules(service->identities, service->n_identities, &e->rules, why);
     if (r == 0)
@@ -286,6 +303,7 @@ void endpoint_done(struct endpoint *e)
     tables_close(e);
     watch_done(&e->files);
     cert_rules_free(e->rules);
+    free(e->proxies);
     (void)pthread_mutex_destroy(&e->lock);
     *e = (struct endpoint){0};
 }

@@ -6,6 +6,7 @@
 #ifndef POSTERN_ENDPOINT_H
 #define POSTERN_ENDPOINT_H
 
+#include "base/net_range.h"
 #include "base/table.h"
 #include "base/watch.h"
 #include "server/anchors.h"
@@ -40,6 +41,7 @@ struct endpoint {
     struct credentials *current; /* under lock */
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */
     atomic_uint generation;
+    struct net_range *proxies; /* of cfg->proxies, as many */
     struct tls_tickets *tickets;
     struct watch files;     /* certificate and key; the main thread's */
     atomic_uint connections; /* open now */
@@ -68,6 +70,9 @@ void credentials_judge(const struct credentials *c,
                        struct x509_st *leaf,
                        struct stack_st_X509 *chain,
                        struct cert_verdict *ret);
+
+/* Whoever comes from there begins with a PROXY header. */
+bool endpoint_lists_proxy(const struct endpoint *e, const char *address);
 
 /* The certificate is among the peers that may relay without AUTH. */
 bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint);

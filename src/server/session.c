@@ -22,10 +22,11 @@ static void session_free(struct session *s)
     cert_verdict_done(&s->verdict);
     buf_done(&s->out);
     free(s->identity);
+    free(s->proxy);
     free(s);
 }
 
-static void session_finish_up(struct session *s, const char *detail)
+void session_finish_up(struct session *s, const char *detail)
 {
     session_log_end(s, detail);
     session_free(s);
@@ -125,6 +126,8 @@ static size_t on_input(void *ctx, const char *data, size_t len)
 {
     struct session *s = ctx;
     size_t used = 0, n;
+    if (s->awaits_proxy)
+        return session_proxy_input(s, data, len);
     do {
         n = smtp_server_feed(s->engine, data + used, len - used);
         used += n;
@@ -207,6 +210,28 @@ static void session_name(struct session *s)
         s->id[i] = digits[n & 31U];
 }
 
+void session_begin(struct session *s)
+{
+    struct endpoint *e = s->endpoint;
+    session_log_connect(s);
+    if (s->proxy)
+        session_log_tls(s, false);
+    if (atomic_load(&e->connections) > e->cfg->connections_max) {
+        struct smtp_reply busy = smtp_reply(
+            421, "4.3.2", "%s too many connections, try again later", e->service->hostname);
+        s->end_reason = "too many connections";
+        if (e->cfg->tls != LISTENER_TLS_IMPLICIT)
+            smtp_server_greet(s->engine, &busy);
+        s->ending = true;
+    } else if (e->cfg->tls == LISTENER_TLS_IMPLICIT) {
+        stream_start_tls(s->stream, s->credentials->tls, NULL);
+        return;
+    } else {
+        smtp_server_greet(s->engine, NULL);
+    }
+    session_pump(s);
+}
+
 void session_start(struct worker *w, struct endpoint *e, int fd)
 {
     struct session *s = xcalloc(1, sizeof(*s));
@@ -222,19 +247,8 @@ void session_start(struct worker *w, struct endpoint *e, int fd)
     s->stream = stream_accepted(worker_loop(w), fd, &stream_ops, s);
     stream_timeout(s->stream, e->cfg->timeout_ms);
     worker_adopt(w, s);
-    session_log_connect(s);
-    if (atomic_load(&e->connections) > e->cfg->connections_max) {
-        struct smtp_reply busy = smtp_reply(
-            421, "4.3.2", "%s too many connections, try again later", e->service->hostname);
-        s->end_reason = "too many connections";
-        if (e->cfg->tls != LISTENER_TLS_IMPLICIT)
-            smtp_server_greet(s->engine, &busy);
-        s->ending = true;
-    } else if (e->cfg->tls == LISTENER_TLS_IMPLICIT) {
-        stream_start_tls(s->stream, s->credentials->tls, NULL);
-        return;
-    } else {
-        smtp_server_greet(s->engine, NULL);
-    }
-    session_pump(s);
+    if (endpoint_lists_proxy(e, stream_peer_address(s->stream)))
+        session_await_proxy(s);
+    else
+        session_begin(s);
 }

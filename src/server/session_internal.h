@@ -6,6 +6,7 @@
 #include "message/fixup.h"
 #include "net/stream.h"
 #include "server/session.h"
+#include "smtp/proxy.h"
 
 #define SESSION_ID_MAX 16
 
@@ -35,6 +36,8 @@ struct session {
     struct buf out;
     char *identity; /* NULL: not authenticated */
     const char *tls_version, *tls_cipher, *tls_group; /* NULL in the clear */
+    struct proxy_header *proxy; /* owned; of a proxy that ends TLS, NULL else */
+    bool awaits_proxy;          /* its header comes before anything else */
     struct cert_verdict verdict;
     enum auth_history history;
     bool sasl_external; /* the empty challenge of EXTERNAL was sent */
@@ -56,6 +59,13 @@ struct session {
 
 /* ---- session.c ---- */
 void session_pump(struct session *s); /* sends, starts TLS, closes: after every call into the engine.  May free s. */
+
+void session_begin(struct session *s); /* who the client is, is known: the greeting, or TLS.  May free s. */
+void session_finish_up(struct session *s, const char *detail); /* logs the end and frees s */
+
+/* ---- session_proxy.c ---- */
+void session_await_proxy(struct session *s);
+size_t session_proxy_input(struct session *s, const char *data, size_t len); /* as stream_ops.input */
 
 /* ---- session_auth.c ---- */
 struct policy_input session_policy(const struct session *s);

@@ -46,6 +46,7 @@ void session_renew(struct session *s)
     credentials_unref(s->credentials);
     s->generation = now;
     s->credentials = endpoint_credentials(s->endpoint);
-    if (smtp_server_is_secure(s->engine))
+    if (smtp_server_is_secure(s->engine) &&
+        !s->proxy) /* a proxy's word stands for its connection */
         judge_again(s);
 }

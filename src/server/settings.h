@@ -58,6 +58,8 @@ struct listener_config {
     char *disabled;            /* table of identities and fingerprints that may not log in; NULL: none */
     char **peers; /* relay: SHA-256 fingerprints of certificates that may relay without AUTH, normalised hex */
     size_t n_peers;
+    char **proxies;            /* ranges of hosts that begin with a PROXY header */
+    size_t n_proxies;
     unsigned workarounds;      /* set of WORKAROUND_*; default: all */
     uint64_t message_size_max; /* default 50 MiB */
     unsigned recipients_max;   /* default 1000 */

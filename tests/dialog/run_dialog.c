@@ -595,6 +595,12 @@ static bool plan_busy(struct plan *p, const char *word)
     return p->setup.busy;
 }
 
+static bool plan_proxy(struct plan *p, const char *word)
+{
+    p->setup.proxy = word[0] == '\0';
+    return p->setup.proxy;
+}
+
 static bool plan_strict(struct plan *p, const char *word)
 {
     p->setup.workarounds = 0;
@@ -670,6 +676,7 @@ static const struct {
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },
     {"strict",    plan_strict   },
+    {"proxy",     plan_proxy    },
     {"limit",     plan_limit    },
     {"extension", plan_extension},
 };

@@ -33,6 +33,7 @@ struct world_setup {
     unsigned recipients_max, errors_max, hops_max;
     unsigned extensions;
     bool busy; /* connections-max is reached */
+    bool proxy; /* the client comes from a host that is listed as a proxy */
     unsigned workarounds;
 };
 

@@ -1,0 +1,93 @@
+/* A proxy in front: its header says whom the session is with, and whose certificate it has seen. */
+#include "server/session_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void session_await_proxy(struct session *s)
+{
+    s->awaits_proxy = true;
+    stream_read_limit(s->stream, PROXY_HEADER_MIN);
+}
+
+static void refuse(struct session *s, int error)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_WARNING, "proxy-refused");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    log_text(&l, "reason",
+             error == -EMSGSIZE ? "the PROXY header is too long"
+                                : "no PROXY header of version 2, or one that is wrong");
+    log_end(&l);
+    s->end_reason = "no proxy header";
+    session_finish_up(s, NULL);
+}
+
+static void speak_for(struct session *s, const struct proxy_header *h)
+{
+    if (h->family == PROXY_INET || h->family == PROXY_INET6)
+        stream_speaks_for(s->stream, h->source, h->family == PROXY_INET ? 4 : 16,
+                          (uint16_t)h->port);
+}
+
+/* What the proxy says is worth as much as what we find out ourselves; that is why only listed hosts are heard. */
+static void judge(struct session *s, const struct proxy_header *h)
+{
+    struct cert_verdict *v = &s->verdict;
+    const char *reason = "";
+    if (!h->certificate)
+        return;
+    if (asprintf(&v->subject, "CN=%s", h->common_name) < 0)
+        v->subject = NULL;
+    if (!h->verified) {
+        v->outcome = CERT_UNACCEPTABLE;
+        v->cause = CERT_CAUSE_BAD_PATH;
+        reason = "the proxy did not accept the client certificate";
+    } else if (!h->identity[0]) {
+        v->outcome = CERT_UNMAPPED;
+        v->cause = CERT_CAUSE_NO_IDENTITY;
+        reason = "the proxy told no identity for the client certificate";
+    } else {
+        v->outcome = CERT_ACCEPTABLE;
+        v->identities[v->n_identities++] = xstrdup(h->identity);
+        (void)snprintf(v->rule, sizeof(v->rule), "proxy-protocol");
+    }
+    (void)snprintf(v->reason, sizeof(v->reason), "%s", reason);
+}
+
+/* On a listener with TLS of its own the client's TLS ends here, and the proxy knows nothing of it. */
+static void take_tls(struct session *s, const struct proxy_header *h)
+{
+    if (!h->tls || s->endpoint->cfg->tls != LISTENER_TLS_NONE)
+        return;
+    s->proxy = xcalloc(1, sizeof(*s->proxy));
+    *s->proxy = *h;
+    s->tls_version = s->proxy->tls_version[0] ? s->proxy->tls_version : "TLS";
+    s->tls_cipher = s->proxy->cipher[0] ? s->proxy->cipher : NULL;
+    judge(s, h);
+    smtp_server_secured(s->engine);
+}
+
+size_t session_proxy_input(struct session *s, const char *data, size_t len)
+{
+    struct proxy_header h;
+    if (len < PROXY_HEADER_MIN)
+        return 0;
+    int n = proxy_length((struct str){data, len});
+    if (n > 0 && len < (size_t)n) {
+        stream_read_limit(s->stream, (size_t)n - len);
+        return 0;
+    }
+    int r = n < 0 ? n : proxy_parse((struct str){data, (size_t)n}, &h);
+    if (r < 0) {
+        refuse(s, r);
+        return len;
+    }
+    s->awaits_proxy = false;
+    stream_read_limit(s->stream, SIZE_MAX);
+    speak_for(s, &h);
+    take_tls(s, &h);
+    session_begin(s); /* may free s */
+    return (size_t)n;
+}

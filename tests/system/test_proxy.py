@@ -1,0 +1,114 @@
+"""A proxy in front of the server: PROXY protocol, version 2, with and without TLS behind it."""
+import socket
+import struct
+
+import pytest
+
+from kit.wire import Client, Closed
+
+ALICE = "alice@example.org"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def tlv(kind, value):
+    return struct.pack("!BH", kind, len(value)) + value
+
+
+def header(source="198.51.100.9", port=50001, *tlvs):
+    six = ":" in source
+    family = socket.AF_INET6 if six else socket.AF_INET
+    body = (socket.inet_pton(family, source) + socket.inet_pton(family, "2001:db8::1" if six else "203.0.113.1")
+            + struct.pack("!HH", port, 587) + b"".join(tlvs))
+    return SIGNATURE + bytes([0x21, 0x21 if six else 0x11]) + struct.pack("!H", len(body)) + body
+
+
+def seen(verify=0, identity=ALICE, flags=7):
+    parts = [tlv(0x20, struct.pack("!BI", flags, verify) + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"Alice"))]
+    return parts + ([tlv(0xE0, identity.encode())] if identity else [])
+
+
+@pytest.fixture
+def site(run, config):
+    config.trust("staff").spool().maildir("default", "elsewhere/%d/%u")
+    mine = '{"127.0.0.0/8"}'
+    config.listener("ended", "none", proxy_protocol=mine, certificate_auth="implicit")
+    config.listener("starttls", "starttls", proxy_protocol=mine, trust="{staff}")
+    config.listener("implicit", "implicit", proxy_protocol=mine, trust="{staff}")
+    config.listener("others", "starttls", proxy_protocol='{"192.0.2.0/24"}', trust="{staff}")
+    return run(config, "site")
+
+
+def proxied(site, listener, head):
+    client = Client(site[listener])
+    client.send(head)
+    return client
+
+
+@pytest.mark.parametrize("source", ("198.51.100.9", "2001:db8::9"))
+def test_proxy_ends_tls(site, source):
+    client = proxied(site, "ended", header(source, 50001, *seen()))
+    client.hello(None)
+    client.expect(f"MAIL FROM:<{ALICE}>", 250)
+    login = site.log.wait("login", identity=ALICE, sequence="implicit")
+    assert site.log.of_session(login["session"], "connect")[0]["peer"] == source
+
+
+@pytest.mark.parametrize("fields", [seen(verify=10), seen(identity=None), seen(flags=1), []])
+def test_no_identity(site, fields):
+    client = proxied(site, "ended", header("198.51.100.9", 50001, *fields))
+    client.hello(None)
+    assert client.ehlo.keyword("AUTH") is None
+    client.expect(f"MAIL FROM:<{ALICE}>", 530)
+
+
+@pytest.mark.parametrize("listener", ("starttls", "implicit"))
+def test_tls_behind_the_proxy(site, listener):
+    """What stands behind the header in the same packet is the handshake's; the certificate is judged here, and what
+    the proxy says of another counts for nothing."""
+    client = proxied(site, listener, header("198.51.100.9", 50001, *seen(identity="eve@example.org")))
+    client.hello(site.tls("good"))
+    client.expect("AUTH EXTERNAL =", 235, text=ALICE)
+    assert site.log.wait("connect", listener=listener)["peer"] == "198.51.100.9"
+
+
+def test_header_and_handshake_in_one_packet(site):
+    """A proxy that passes TLS through writes both at once."""
+    import ssl
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = site.tls("good").wrap_bio(incoming, outgoing, server_hostname="mail.example.org")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", site["implicit"].port), timeout=30) as s:
+        s.sendall(header() + outgoing.read())
+        said = b""
+        while b"220 " not in said:
+            try:
+                if outgoing.pending:
+                    s.sendall(outgoing.read())
+                tls.do_handshake()
+                if outgoing.pending:
+                    s.sendall(outgoing.read())
+                said += tls.read(4096)
+            except ssl.SSLWantReadError:
+                if outgoing.pending:
+                    s.sendall(outgoing.read())
+                piece = s.recv(65536)
+                assert piece, "closed"
+                incoming.write(piece)
+
+
+@pytest.mark.parametrize("head", [b"EHLO client.example.org\r\n", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+                                  SIGNATURE + b"\x21\x11\xff\xff", SIGNATURE + b"\x21\x11\0\4abcd"])
+def test_no_good_header(site, head):
+    client = proxied(site, "ended", head)
+    with pytest.raises(Closed):
+        client.reply()
+    site.log.wait("proxy-refused", listener="ended")
+
+
+def test_not_from_others(site):
+    """Whoever is not listed is greeted, and a header is no command."""
+    client = proxied(site, "others", header("198.51.100.9", 50001, *seen()) + b"\r\n")
+    client.expect_reply(220)
+    client.expect_reply(500)
+    assert site.log.wait("connect", listener="others")["peer"] == "127.0.0.1"
