@@ -117,8 +117,7 @@ struct spool_message {
     int64_t size;                   /* octets of the body */
     struct spool_target *targets;
     size_t n_targets;
-    struct str
-        body; /* whole when it has at most SPOOL_CHUNK octets, else {NULL, 0}: spool_read() */
+    struct str body; /* whole up to SPOOL_CHUNK octets, else {NULL, 0}: spool_read() */
 };
 
 /* Offers messages to the relay, at most as many as there is credit for.  What finds no credit stays in the
