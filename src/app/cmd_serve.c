@@ -136,6 +136,8 @@ static struct service_config service_settings(const struct config *c)
         .n_trusts = c->n_trusts,
         .identities = c->identities,
         .n_identities = c->n_identities,
+        .limits = c->limits,
+        .n_limits = c->n_limits,
         .passwords = c->passwords,
         .n_passwords = c->n_passwords,
         .auth_threads = c->auth_threads,

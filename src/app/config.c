@@ -151,6 +151,14 @@ static const struct setting identity_settings[] = {
     {"trust",   setting_names, LIST(identity_config, trust)},
     {0},
 };
+static const struct setting limits_settings[] = {
+    {"messages-per-minute",   setting_count, FIELD(limits_config, messages_per_minute), RANGE(0, 1000000)},
+    {"messages-per-day",      setting_count, FIELD(limits_config, messages_per_day), RANGE(0, 100000000)},
+    {"recipients-per-minute", setting_count, FIELD(limits_config, recipients_per_minute), RANGE(0, 1000000)},
+    {"recipients-per-day",    setting_count, FIELD(limits_config, recipients_per_day), RANGE(0, 100000000)},
+    {"sessions",              setting_count, FIELD(limits_config, sessions), RANGE(0, 1000000)},
+    {0},
+};
 static const struct setting passwords_settings[] = {
     {"table",           setting_file,     FIELD(passwords_config, table)},
     {"dovecot",         setting_path,     FIELD(passwords_config, dovecot)},
@@ -178,6 +186,7 @@ static const struct setting listener_settings[] = {
     {"may-act-as",         setting_file,         FIELD(listener_config, may_act_as)},
     {"aliases",            setting_file,         FIELD(listener_config, aliases)},
     {"disabled",           setting_file,         FIELD(listener_config, disabled)},
+    {"limits",             setting_text,         FIELD(listener_config, limits)},
     {"passwords",          setting_text,         FIELD(listener_config, passwords)},
     {"mechanisms",         setting_set,          FIELD(listener_config, mechanisms),
         WORDS({"plain", MECHANISM_PLAIN}, {"login", MECHANISM_LOGIN}, {"scram-sha-256", MECHANISM_SCRAM},
@@ -272,6 +281,12 @@ static void load_identity(struct loader *l, const struct conf_node *b, size_t i)
     rules_identity(l, b, id);
 }
 
+static void load_limits(struct loader *l, const struct conf_node *b, size_t i)
+{
+    l->config->limits[i] = (struct limits_config){.name = name_of(l, b)};
+    setting_read_all(l, b, limits_settings, &l->config->limits[i]);
+}
+
 static void load_passwords(struct loader *l, const struct conf_node *b, size_t i)
 {
     struct passwords_config *p = &l->config->passwords[i];
@@ -352,6 +367,7 @@ struct block_kind {
 static const struct block_kind block_kinds[] = {
     {"trust",    "NAME",   load_trust   },
     {"identity", "NAME",   load_identity},
+    {"limits", "NAME", load_limits},
     {"passwords", "NAME", load_passwords},
     {"listener", "NAME",   load_listener},
     {"spool",    NULL,     load_spool   },
@@ -383,7 +399,7 @@ static void unknown_block(struct loader *l, const struct conf_node *n)
         config_mistake(l, n, "unknown block \"%s\"; did you mean \"%s\"?", n->name, near);
     else
         config_mistake(l, n,
-                       "unknown block \"%s\"; there are trust, identity, passwords, listener, spool, "
+                       "unknown block \"%s\"; there are trust, identity, limits, passwords, listener, spool, "
                        "route, delivery, message and metrics",
                        n->name);
 }
@@ -438,11 +454,13 @@ static bool make_room(struct loader *l)
     struct config *c = l->config;
     c->n_trusts = count_blocks(l->root, "trust");
     c->n_identities = count_blocks(l->root, "identity");
+    c->n_limits = count_blocks(l->root, "limits");
     c->n_passwords = count_blocks(l->root, "passwords");
     c->n_listeners = count_blocks(l->root, "listener");
     c->relay.n_routes = count_blocks(l->root, "route");
     c->trusts = config_room(l, (c->n_trusts + 1) * sizeof(*c->trusts));
     c->identities = config_room(l, (c->n_identities + 1) * sizeof(*c->identities));
+    c->limits = config_room(l, (c->n_limits + 1) * sizeof(*c->limits));
     c->passwords = config_room(l, (c->n_passwords + 1) * sizeof(*c->passwords));
     c->listeners = config_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
     c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));

@@ -35,6 +35,8 @@ struct config {
     size_t n_trusts;
     struct identity_config *identities; /* default when none is written: one rule, san-email */
     size_t n_identities;
+    struct limits_config *limits;
+    size_t n_limits;
     struct passwords_config *passwords;
     size_t n_passwords;
     unsigned auth_threads; /* default 2 */

@@ -321,6 +321,10 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
         listener_client_certificates(l, b, ls);
     listener_table(l, b, "may-act-as", "authzid", ls->authz == AUTHZ_TABLE);
     listener_passwords(l, b, ls);
+    if (ls->limits && !find_block(l, "limits", ls->limits))
+        config_mistake(l, place_of(b, "limits"),
+                       "there is no limits \"%s\"; write limits %s { messages-per-minute = 60 }",
+                       ls->limits, ls->limits);
     listener_table(l, b, "senders", "sender", ls->sender == SENDER_TABLE);
     listener_role_rules(l, b, ls);
     listener_workarounds(l, b, ls);

@@ -37,6 +37,7 @@ struct endpoint {
     struct lookup disabled; /* who may not log in: identities and fingerprints of certificates */
     struct passwords *passwords; /* NULL: none are taken; shared, owned by the service */
     struct checker *checker;     /* of the service */
+    struct limiter *limits;      /* of an identity; NULL: none; shared, owned by the service */
     pthread_mutex_t lock;
     struct credentials *current; /* under lock */
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */

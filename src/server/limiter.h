@@ -6,6 +6,14 @@
 
 struct limiter;
 
+enum limit_window { /* of a limits block */
+    LIMIT_MESSAGES_MINUTE,
+    LIMIT_MESSAGES_DAY,
+    LIMIT_RECIPIENTS_MINUTE,
+    LIMIT_RECIPIENTS_DAY,
+    LIMIT_WINDOWS,
+};
+
 struct limiter *limiter_new(const struct rate_window *windows, size_t n, unsigned held_max, size_t names_max);
 void limiter_free(struct limiter *l); /* NULL is fine */
 

@@ -21,6 +21,7 @@ struct service {
     struct passwords *passwords;
     size_t n_passwords;
     struct checker *checker;
+    struct limiter **limits; /* parallel to the blocks */
 };
 
 void service_free(struct service *sv)
@@ -33,6 +34,9 @@ void service_free(struct service *sv)
         endpoint_done(&sv->endpoints[i]);
     anchors_free(sv->anchors);
     tls_tickets_unref(sv->tickets);
+    for (size_t i = 0; sv->limits && i < sv->cfg.n_limits; i++)
+        limiter_free(sv->limits[i]);
+    free(sv->limits);
     for (size_t i = 0; i < sv->n_passwords; i++)
         passwords_done(&sv->passwords[i]);
     free(sv->passwords);
@@ -73,6 +77,31 @@ static int passwords_open(struct service *sv, char *why)
     return 0;
 }
 
+#define LIMITED_NAMES_MAX ((size_t)1 << 16)
+
+static void limits_open(struct service *sv)
+{
+    sv->limits = xcalloc(sv->cfg.n_limits + 1, sizeof(struct limiter *));
+    for (size_t i = 0; i < sv->cfg.n_limits; i++) {
+        const struct limits_config *c = &sv->cfg.limits[i];
+        const struct rate_window windows[LIMIT_WINDOWS] = {
+            [LIMIT_MESSAGES_MINUTE] = {c->messages_per_minute, 60000},
+            [LIMIT_MESSAGES_DAY] = {c->messages_per_day, 86400000},
+            [LIMIT_RECIPIENTS_MINUTE] = {c->recipients_per_minute, 60000},
+            [LIMIT_RECIPIENTS_DAY] = {c->recipients_per_day, 86400000},
+        };
+        sv->limits[i] = limiter_new(windows, LIMIT_WINDOWS, c->sessions, LIMITED_NAMES_MAX);
+    }
+}
+
+static struct limiter *find_limits(struct service *sv, const char *name)
+{
+    for (size_t i = 0; name && i < sv->cfg.n_limits; i++)
+        if (strcmp(sv->cfg.limits[i].name, name) == 0)
+            return sv->limits[i];
+    return NULL;
+}
+
 static int endpoint_open(struct service *sv, const struct listener_config *lc, char *why)
 {
     struct endpoint *e = &sv->endpoints[sv->n_endpoints];
@@ -81,6 +110,7 @@ static int endpoint_open(struct service *sv, const struct listener_config *lc, c
         return r;
     sv->n_endpoints++;
     e->passwords = find_passwords(sv, lc->passwords);
+    e->limits = find_limits(sv, lc->limits);
     for (size_t i = 0; r == 0 && i < lc->n_addresses; i++)
         r = bind_address(sv, e, lc->addresses[i], why);
     return r;
@@ -98,6 +128,7 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
     int loaded = anchors_new(cfg, &sv->anchors, why);
     if (loaded == 0)
         loaded = passwords_open(sv, why);
+    limits_open(sv);
     if (loaded < 0) {
         service_free(sv);
         return loaded;

@@ -23,6 +23,8 @@ struct service_config {
     size_t n_trusts;
     const struct identity_config *identities;
     size_t n_identities;
+    const struct limits_config *limits;
+    size_t n_limits;
     const struct passwords_config *passwords;
     size_t n_passwords;
     unsigned auth_threads;

@@ -17,6 +17,7 @@ static void session_free(struct session *s)
     smtp_server_free(s->engine); /* abandons an open transaction */
     transfer_leave(s);
     session_sasl_leave(s);
+    session_limits_leave(s);
     credentials_unref(s->credentials);
     (void)atomic_fetch_sub(&s->endpoint->connections, 1);
     cert_verdict_done(&s->verdict);

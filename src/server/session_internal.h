@@ -47,6 +47,7 @@ struct session {
     struct loop_timer *delay;  /* its refusal, `delayed`, waits */
     struct smtp_reply delayed;
     int64_t credentials_ms;    /* monotonic: when they were complete */
+    bool holds_limit;          /* counts among the sessions of its identity */
     bool binding_used;         /* by a run of a -PLUS mechanism (CB-03) */
     bool listed_peer;
     bool start_tls; /* the 220 was written: TLS follows the flush */
@@ -111,6 +112,12 @@ enum smtp_decision session_finish(void *ctx, struct smtp_reply *reply);
 void session_abandon(void *ctx);
 void session_refuse(void *ctx, int error, struct smtp_reply *reply);
 void transfer_leave(struct session *s); /* the session goes away */
+
+/* ---- session_limits.c: false with the refusal in *reply ---- */
+bool session_limits_mail(struct session *s, struct smtp_reply *reply);
+bool session_limits_rcpt(struct session *s, struct smtp_reply *reply);
+bool session_limits_take(struct session *s, struct smtp_reply *reply);
+void session_limits_leave(struct session *s); /* the session goes away */
 
 /* ---- session_sender.c ---- */
 bool session_may_send_as(const struct session *s, struct str address);

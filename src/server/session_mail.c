@@ -44,7 +44,7 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
             smtp_reply(550, "5.7.1", "%s may not send as <%s>", s->identity, mail->reverse_path);
         return SMTP_NO;
     }
-    return SMTP_YES;
+    return session_limits_mail(s, reply) ? SMTP_YES : SMTP_NO;
 }
 
 /* A domain named by a route of its own, not by "default". */
@@ -63,7 +63,7 @@ enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct 
     struct session *s = ctx;
     struct policy_input in = session_policy(s);
     if (rcpt->path.domain.len == 0) /* <Postmaster>, the only path without a domain (SMTP-20) */
-        return SMTP_YES;
+        return session_limits_rcpt(s, reply) ? SMTP_YES : SMTP_NO;
     if (!domain_is_complete(s, &rcpt->path, reply))
         return SMTP_NO;
     if (!domain_is_named(s, rcpt->path.domain) && policy_relay(&in, reply) != POLICY_OPEN)
@@ -73,7 +73,7 @@ enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct 
                             STR_FMT(str_upto(rcpt->path.domain, 128)));
         return SMTP_NO;
     }
-    return SMTP_YES;
+    return session_limits_rcpt(s, reply) ? SMTP_YES : SMTP_NO;
 }
 
 /* ---- transfer ---- */
@@ -176,6 +176,8 @@ enum smtp_decision session_data(void *ctx, struct smtp_reply *reply)
 {
     struct session *s = ctx;
     const struct service_config *sv = s->endpoint->service;
+    if (!session_limits_take(s, reply))
+        return SMTP_NO;
     struct transfer *t = xcalloc(1, sizeof(*t));
     t->session = s;
     t->began_ms = clock_monotonic_ms();

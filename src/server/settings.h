@@ -34,6 +34,13 @@ struct passwords_config {
     int64_t failure_delay_ms;   /* from AUTH to its refusal, at least; default 2 s */
 };
 
+struct limits_config { /* of one identity; 0: no limit */
+    char *name;
+    unsigned messages_per_minute, messages_per_day;
+    unsigned recipients_per_minute, recipients_per_day;
+    unsigned sessions; /* at the same time */
+};
+
 struct listener_config {
     char *name;
     char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
@@ -49,6 +56,7 @@ struct listener_config {
     enum authz_rule authz;   /* match | ignore | table; default match */
     char *may_act_as;        /* table for AUTHZ_TABLE */
     char *aliases;           /* table, NULL: none */
+    char *limits;            /* name of a limits block; NULL: none */
     char *passwords;         /* name of a passwords block; NULL: none are taken */
     unsigned mechanisms;     /* default PLAIN */
     enum login_need need;    /* any | certificate | password | certificate+password; default any */

@@ -589,6 +589,12 @@ static bool plan_allow(struct plan *p, const char *word)
     return p->setup.allow_clear;
 }
 
+static bool plan_crowded(struct plan *p, const char *word)
+{
+    p->setup.crowded = word[0] == '\0';
+    return p->setup.crowded;
+}
+
 static bool plan_busy(struct plan *p, const char *word)
 {
     p->setup.busy = word[0] == '\0';
@@ -618,6 +624,8 @@ static bool plan_limit(struct plan *p, const char *word)
         {"errors=",     &p->setup.errors_max    },
         {"hops=",       &p->setup.hops_max      },
         {"failures=",   &p->setup.failures_max  },
+        {"messages=",   &p->setup.messages      },
+        {"rcpts=",      &p->setup.rcpts         },
     };
     uint64_t n;
     if (strncmp(word, "size=", 5) == 0)
@@ -675,6 +683,7 @@ static const struct {
     {"header",    plan_header   },
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },
+    {"crowded",   plan_crowded  },
     {"strict",    plan_strict   },
     {"proxy",     plan_proxy    },
     {"limit",     plan_limit    },

@@ -910,6 +910,14 @@ static void configure(const struct world_setup *setup)
     };
     if (setup->passwords)
         configure_passwords(setup);
+    if (setup->messages || setup->rcpts || setup->crowded) {
+        const struct rate_window windows[LIMIT_WINDOWS] = {
+            [LIMIT_MESSAGES_MINUTE] = {setup->messages, 60000},
+            [LIMIT_RECIPIENTS_MINUTE] = {setup->rcpts, 60000}};
+        w.endpoint.limits = limiter_new(windows, LIMIT_WINDOWS, setup->crowded, 100);
+        bool held = !setup->crowded || limiter_hold(w.endpoint.limits, STR("alice@example.org"));
+        assert(held);
+    }
     if (setup->aliases)
         w.endpoint.authz.aliases = (struct lookup){entry_get, aliases};
     atomic_store(&w.endpoint.connections, 1);
@@ -937,6 +945,7 @@ void world_close(void)
     world_settle(); /* a commit under way finds nobody */
     assert(!w.session && !w.draft && !w.check && !w.timer && w.stream.closed);
     limiter_free(w.passwords.by_peer);
+    limiter_free(w.endpoint.limits);
     limiter_free(w.passwords.by_name);
     for (size_t i = 0; i < w.n_messages; i++) {
         buf_done(&w.messages[i].envelope);

@@ -23,6 +23,8 @@ struct world_setup {
     unsigned mechanisms;
     enum login_need need;
     unsigned failures_max;  /* 0: no limit */
+    unsigned messages, rcpts; /* of an identity in a minute; 0: no limit */
+    bool crowded;             /* another session of alice@example.org is all there may be */
     enum authz_rule authz;
     bool aliases; /* the table of README.md holds */
     enum sender_rule sender;

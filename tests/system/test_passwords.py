@@ -220,6 +220,31 @@ def test_passwd_says_what_is_wrong(tmp_path):
     assert table.read_text() == "# staff\nother  $y$x\n"
 
 
+def test_limits_are_shared_by_all_sessions(config, run, token):
+    """SUB-12: on every worker and listener; a session that ends makes room."""
+    config.trust().spool().maildir("example.org").add("limits few { sessions = 2  messages-per-day = 3 }")
+    config.listener("one", "implicit", trust="{staff}", limits="few")
+    config.listener("two", "implicit", trust="{staff}", limits="few")
+    server = run(config)
+    first, second = server.connect("one", "good"), server.connect("two", "good")
+    for client in (first, second):
+        assert client(f"MAIL FROM:<{ALICE}>").code == 250
+    third = server.connect("two", "good")
+    assert third(f"MAIL FROM:<{ALICE}>").code == 450
+    mark = server.log.mark()
+    first.close()
+    server.log.wait("disconnect", since=mark)
+    assert third(f"MAIL FROM:<{ALICE}>").code == 250
+    third("RSET"), second("RSET")
+    for client in (second, third, second):
+        client.mail(ALICE, BOB)
+        client.message(f"Subject: {token}\r\n\r\nx\r\n".encode())
+    reply = third(f"MAIL FROM:<{ALICE}>")
+    assert reply.code == 450 and re.search(r"try again in \d+ seconds", str(reply)), reply
+    second.close()
+    third.close()
+
+
 # ---- Dovecot ----
 
 DOVECOT = """

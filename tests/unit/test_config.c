@@ -365,6 +365,7 @@ static const struct mistake_row {
     {"mechanisms unused", "listener t { mechanisms = login }\n", "1: warning: unused: this listener has no passwords"},
     {"password required, none taken", "listener t { require = password }\n", "1: this needs passwords; write passwords = NAME"},
     {"certificate required, none asked for", "listener t { require = \"certificate+password\" }\n", "1: this needs client certificates; write trust = {NAME}"},
+    {"no such limits", "listener t { limits = x }\n", "1: there is no limits \"x\"; write limits x { messages-per-minute = 60 }"},
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
     {"no range", "listener s { proxy-protocol = {\"10.0.0.1/8\"} }\n", "1: \"10.0.0.1/8\" is no range of hosts; write"},
     {"trust behind a proxy", TRUST "listener s { tls = none proxy-protocol = unix trust = staff }\n", "2: with tls = none the proxy judges certificates"},
