@@ -41,7 +41,7 @@ def arrived(house, token, listener, sequence, protocol="ESMTPSA"):
     received = " ".join(message.all("Received")[0].split())
     assert f" with {protocol} id " in received
     queue_id = received.split(" id ")[1].split()[0]
-    accepted = house.log.wait("accepted", queue_id=queue_id)
+    accepted = house.log.wait("accepted", queue=queue_id)
     login, = house.log.of_session(accepted["session"], "login")
     assert (login["identity"], login["sequence"], login["listener"]) == (ALICE, sequence, listener)
     return message
