@@ -24,6 +24,19 @@ static size_t plain_run(const char *p, size_t len)
     return lf ? (size_t)(lf - p) : len;
 }
 
+/* Length of the line at p, CR LF included, when nothing in it decides anything: it is whole, holds no other CR or LF,
+ * and no dot in front of it is dropped.  0: it must be looked at more closely.  Asked at the start of a line only, so no
+ * octet is searched twice for its LF. */
+static size_t ordinary_line(const struct undot *u, const char *p, size_t len)
+{
+    if (p[0] == '.' && !u->raw)
+        return 0;
+    const char *lf = memchr(p, '\n', len);
+    if (!lf || lf == p || lf[-1] != '\r' || memchr(p, '\r', (size_t)(lf - p) - 1))
+        return 0;
+    return (size_t)(lf - p) + 1;
+}
+
 static void line_grew(struct undot *u, size_t n)
 {
     u->line_len += (uint32_t)MIN(n, (size_t)DOTS_LINE_MAX + 1);
@@ -89,6 +102,12 @@ ssize_t undot_feed(struct undot *u, const char *data, size_t len, dots_out_fn *o
 {
     size_t from = 0, i = 0;
     while (i < len && !u->ended) {
+        size_t line = u->state == AT_LINE_START ? ordinary_line(u, data + i, len - i) : 0;
+        if (line) {
+            u->long_line = u->long_line || line - 2 > DOTS_LINE_MAX;
+            i += line;
+            continue;
+        }
         if (u->state == IN_LINE) {
             size_t run = plain_run(data + i, len - i);
             if (run) {

@@ -122,6 +122,32 @@ static void lines_have_a_length(void **state)
     buf_done(&o.text);
 }
 
+/* What has many lines, each with something in it that a quick look at whole lines could pass over. */
+static void lines_are_judged_one_by_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *in, *want;
+        bool bare;
+    } texts[] = {
+        {"all ordinary",        "one\r\ntwo\r\n\r\nfour\r\n.\r\n", "one\r\ntwo\r\n\r\nfour\r\n", false},
+        {"dot in the middle",   "one\r\n..two\r\nthree\r\n.\r\n",  "one\r\n.two\r\nthree\r\n",   false},
+        {"CR in the middle",    "one\r\nt\rwo\r\nthree\r\n.\r\n",  "one\r\nt\rwo\r\nthree\r\n",  true },
+        {"LF in the middle",    "one\r\nt\nwo\r\nthree\r\n.\r\n",  "one\r\nt\nwo\r\nthree\r\n",  true },
+        {"CR CR LF later",      "one\r\ntwo\r\r\n.\r\n",           "one\r\ntwo\r\r\n",           true },
+        {"LF after empty line", "one\r\n\r\n\nx\r\n.\r\n",         "one\r\n\r\n\nx\r\n",         true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct str in = str_of(texts[i].in);
+        for (size_t split = 0; split <= in.len; split++) {
+            struct outcome o = run(in, split, false);
+            check(texts[i].name, str_eq(buf_str(&o.text), str_of(texts[i].want)));
+            check(texts[i].name, o.u.ended && o.u.bare == texts[i].bare);
+            buf_done(&o.text);
+        }
+    }
+}
+
 static int fail_at_once(void *arg, const char *data, size_t len)
 {
     (void)arg;
@@ -144,6 +170,7 @@ int main(void)
         cmocka_unit_test(transparency_is_undone),
         cmocka_unit_test(a_chunk_passes_unchanged_but_is_judged),
         cmocka_unit_test(lines_have_a_length),
+        cmocka_unit_test(lines_are_judged_one_by_one),
         cmocka_unit_test(a_failing_sink_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
