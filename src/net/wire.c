@@ -177,12 +177,19 @@ static int ssl_failure(struct wire *w, int n, int error, char *why)
     }
 }
 
+/* ERR_clear_error() goes through its whole queue each time, and there is hardly ever anything in it. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+    errno = 0;
+}
+
 ssize_t wire_read(struct wire *w, void *data, size_t len, char *why)
 {
     if (!w->tls)
         return socket_read(w, data, len);
-    ERR_clear_error();
-    errno = 0;
+    forget_errors();
     int n = SSL_read(w->ssl, data, (int)MIN(len, (size_t)INT32_MAX));
     return n > 0 ? n : ssl_failure(w, n, errno, why);
 }
@@ -191,8 +198,7 @@ ssize_t wire_write(struct wire *w, const void *data, size_t len, char *why)
 {
     if (!w->tls)
         return socket_write(w, data, len);
-    ERR_clear_error();
-    errno = 0;
+    forget_errors();
     int n = SSL_write(w->ssl, data, (int)MIN(len, (size_t)INT32_MAX));
     if (n > 0)
         return n;
@@ -207,8 +213,7 @@ bool wire_has_pending(const struct wire *w)
 
 int wire_handshake(struct wire *w, bool *ret_wants_write, char *why)
 {
-    ERR_clear_error();
-    errno = 0;
+    forget_errors();
     int n = SSL_do_handshake(w->ssl);
     if (n == 1)
         return 0;

@@ -19,14 +19,24 @@ static char printable(char c)
     return c >= ' ' && c <= '~' ? c : '?';
 }
 
+static void put(struct buf *out, const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        out->data[out->len++] = printable(s[i]);
+}
+
 int smtp_reply_format(const struct smtp_reply *r, struct buf *out)
 {
-    size_t start = out->len;
-    int e = buf_printf(out, "%03d %s%s%s\r\n", r->code, r->enhanced, r->enhanced[0] ? " " : "",
-                       r->text);
+    size_t enhanced = strlen(r->enhanced), text = strlen(r->text);
+    unsigned code = (unsigned)r->code % 1000;
+    const char digits[] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10),
+                           (char)('0' + code % 10), ' '};
+    int e = buf_reserve(out, sizeof(digits) + enhanced + 1 + text + 2);
     if (e < 0)
         return e;
-    for (size_t i = start; i < out->len - 2; i++)
-        out->data[i] = printable(out->data[i]);
-    return 0;
+    put(out, digits, sizeof(digits));
+    put(out, r->enhanced, enhanced);
+    put(out, " ", enhanced ? 1 : 0);
+    put(out, r->text, text);
+    return buf_append(out, "\r\n", 2);
 }
