@@ -71,7 +71,11 @@ void tls_resume_offer(SSL *ssl)
     const char *of = s->session ? SSL_SESSION_get0_hostname(s->session) : NULL;
     /* Elsewhere it would be refused, and tell a stranger that we have been somewhere. */
     bool fits = name ? of && strcmp(name, of) == 0 : !of;
-    if (s->session && fits)
-        (void)SSL_set_session(ssl, s->session);
+    /* A copy: OpenSSL takes a session of TLS 1.3 for spent once it was used, and not every server gives a new one with
+     * each connection. */
+    SSL_SESSION *copy = s->session && fits ? SSL_SESSION_dup(s->session) : NULL;
     (void)pthread_mutex_unlock(&s->lock);
+    if (copy)
+        (void)SSL_set_session(ssl, copy);
+    SSL_SESSION_free(copy);
 }
