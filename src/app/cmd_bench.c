@@ -299,7 +299,7 @@ static const struct bench_option send_options[] = {
     {"ca",             "FILE",    take_ca,             "verify the server by these trust anchors [do not verify]" },
     {"tls-name",       "NAME",    take_tls_name,       "for SNI and verification [HOST]"                          },
     {"login",          "HOW",     take_login,
-     "none, auto, external (sequence 1) or implicit (sequence 2) [external with a certificate]"                   },
+     "none, auto, external (sequence 1) or implicit (sequence 2) [auto]"                                          },
     {"authzid",        "NAME",    take_authzid,        "with AUTH EXTERNAL [the server's choice]"                 },
     {"resume",         NULL,      take_resume,         "offer the newest TLS session to new connections"          },
     {"handshake-only", NULL,      take_handshake_only, "sessions that log in and QUIT, without mail"              },
