@@ -4,13 +4,16 @@
 #include "base/clock.h"
 #include "cert/describe.h"
 #include "cert/judge.h"
+#include "cert/ocsp.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
 
+#define OCSP_TIMEOUT_MS 5000
 #define CONFIG_DEFAULT "/etc/postern/postern.conf"
 
 static const char help[] =
@@ -44,6 +47,7 @@ struct explain {
     json_t *tried;    /* what the rules said, of the verdict being made */
     size_t judged, good;
     struct cert_bundle bundle;
+    struct cert_ocsp *ocsp;
 };
 
 /* --- the report */
@@ -169,6 +173,27 @@ static void print_findings(const json_t *tried)
     }
 }
 
+static void told(void *arg)
+{
+    (void)sem_post(arg);
+}
+
+/* As a session does: when a responder has to be asked, again after its answer. */
+static void
+judge_with_responder(struct explain *ex, const struct cert_request *rq, struct cert_verdict *v)
+{
+    sem_t answered;
+    (void)sem_init(&answered, 0, 0);
+    for (cert_judge(rq, v); v->cause == CERT_CAUSE_PENDING; cert_judge(rq, v)) {
+        if (cert_ocsp_wait(ex->ocsp, v, told, &answered) == 0)
+            while (sem_wait(&answered) < 0 && errno == EINTR)
+                ;
+        cert_verdict_done(v);
+        (void)json_array_clear(ex->tried);
+    }
+    (void)sem_destroy(&answered);
+}
+
 static void judge(struct explain *ex,
                   const char *title,
                   const struct listener_config *ls,
@@ -179,9 +204,9 @@ static void judge(struct explain *ex,
 {
     struct cert_verdict v;
     struct cert_request rq = {ex->bundle.leaf, ex->bundle.chain, trusts,       n_trusts, rules,
-                              n_rules,         ex->now_ms,       keep_finding, ex};
+                              n_rules,         ex->now_ms,       keep_finding, ex,       ex->ocsp};
     CLEANUP(certcmd_json_decrefp) json_t *tried = ex->tried = json_array();
-    cert_judge(&rq, &v);
+    judge_with_responder(ex, &rq, &v);
     ex->judged++;
     ex->good += v.outcome == CERT_ACCEPTABLE;
     if (ex->json)
@@ -323,7 +348,9 @@ static int explain(struct explain *ex)
     ex->verdicts = json_array();
     if (!ex->json)
         print_description(ex, &d);
+    ex->ocsp = cert_ocsp_new(1, OCSP_TIMEOUT_MS);
     int code = ex->ca.n > 0 ? judge_with_files(ex) : judge_with_config(ex);
+    cert_ocsp_free(ex->ocsp);
     CLEANUP(certcmd_json_decrefp)
     json_t *j = ex->json && code == EX_OK ? description_json(ex, &d) : NULL;
     if (ex->json && code == EX_OK)

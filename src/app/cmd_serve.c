@@ -141,6 +141,7 @@ static struct service_config service_settings(const struct config *c)
         .passwords = c->passwords,
         .n_passwords = c->n_passwords,
         .auth_threads = c->auth_threads,
+        .ocsp_timeout_ms = c->ocsp_timeout_ms,
         .message = c->message,
         .ticket_key_lifetime_ms = c->ticket_key_lifetime_ms,
         .routes = c->relay.routes,

@@ -119,6 +119,7 @@ static const struct setting global_settings[] = {
     {"ticket-key-lifetime", setting_duration, FIELD(config, ticket_key_lifetime_ms), RANGE(1000, 3 * DAY_MS)},
     {"reload-interval", setting_duration, FIELD(config, reload_interval_ms), RANGE(0, DAY_MS)},
     {"auth-threads", setting_count, FIELD(config, auth_threads), RANGE(1, 64)},
+    {"ocsp-timeout", setting_duration, FIELD(config, ocsp_timeout_ms), RANGE(1000, 60000)},
     {"log-level", setting_word,   FIELD(config, log_level),
         WORDS({"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
               {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG})},
@@ -129,6 +130,9 @@ static const struct setting trust_settings[] = {
     {"crl",          setting_files_or_directories, LIST(trust_config, crl)},
     {"crl-stale",    setting_flag,   FIELD(trust_config, accept_stale_crl),
         WORDS({"refuse", false}, {"accept", true})},
+    {"ocsp",         setting_word,   FIELD(trust_config, ocsp),
+        WORDS({"off", CERT_OCSP_OFF}, {"soft", CERT_OCSP_SOFT}, {"hard", CERT_OCSP_HARD})},
+    {"ocsp-responder", setting_http, FIELD(trust_config, ocsp_responder)},
     {"pin",          setting_pins,   LIST(trust_config, pin)},
     {"key-size-min", setting_count,  FIELD(trust_config, key_size_min), RANGE(2048, 16384)},
     {"strength",     setting_word,   FIELD(trust_config, strength),
@@ -537,6 +541,7 @@ static struct config *new_config(void)
     struct config *c = xcalloc(1, sizeof(*c));
     arena_init(&c->memory, CONFIG_MEMORY_MAX);
     c->log_level = LOG_LEVEL_INFO;
+    c->ocsp_timeout_ms = 5000;
     c->reload_interval_ms = 2000;
     c->ticket_key_lifetime_ms = DAY_MS / 2;
     c->auth_threads = 2;

@@ -30,6 +30,7 @@ struct config {
     unsigned workers;         /* default: one a processor */
     enum log_level log_level; /* default info */
     int64_t ticket_key_lifetime_ms;
+    int64_t ocsp_timeout_ms;
     int64_t reload_interval_ms; /* how often files are looked at; 0: only on SIGHUP */
     struct trust_config *trusts;
     size_t n_trusts;

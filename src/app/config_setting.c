@@ -82,6 +82,19 @@ void setting_database(struct loader *l,
         setting_path(l, n, s, block);
 }
 
+/* OCSP answers are signed, so they come without TLS. */
+void setting_http(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    const char *text = one_value(l, n);
+    struct str url = str_of(text);
+    if (text && (!str_starts_nocase(url, STR("http://")) || url.len < 8 || str_has_control(url) ||
+                 !str_is_ascii(url) || str_find(url, ' ') >= 0))
+        config_mistake(l, n, "\"%s\" is no http address; write %s = \"http://ocsp.example.org/\"",
+                       text, n->name);
+    else if (text)
+        setting_text(l, n, s, block);
+}
+
 /* A key that only root may read is no mistake: `postern queue` reads the same configuration as somebody else.  Who
  * loads the file says when it cannot. */
 static bool

@@ -23,7 +23,8 @@ struct setting { /* the last of a table has no name */
     uint64_t min, max;
 };
 
-reader_fn setting_text, setting_address, setting_domain, setting_path, setting_database, setting_file; /* char * */
+reader_fn setting_text, setting_address, setting_domain, setting_path, setting_database, setting_file,
+    setting_http; /* char * */
 reader_fn setting_yes_no;                                                             /* bool */
 reader_fn setting_count;                                                              /* unsigned */
 reader_fn setting_duration; /* int64_t, ms */

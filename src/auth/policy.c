@@ -189,7 +189,9 @@ static const struct row *mail_row(const struct policy_input *in)
 /* We could not judge the certificate: that says nothing about the client, which may come again (O2-09, AUTH-17). */
 static bool is_our_trouble(const struct policy_input *in)
 {
-    return in->secure && in->verdict->cause == CERT_CAUSE_LOCAL;
+    enum cert_cause c = in->verdict->cause;
+    return in->secure &&
+           (c == CERT_CAUSE_LOCAL || c == CERT_CAUSE_NO_OCSP_ANSWER || c == CERT_CAUSE_PENDING);
 }
 
 static struct smtp_reply later(const struct policy_input *in)

@@ -80,6 +80,8 @@ X509_STORE *cert_trust_store(const struct cert_trust *t);
 struct cert_trust_limits {
     int key_size_min;
     bool require_eku, accept_stale_crl;
+    enum cert_ocsp_mode ocsp;
+    char *ocsp_responder; /* NULL: the one that the certificate names */
 };
 const struct cert_trust_limits *cert_trust_limits(const struct cert_trust *t);
 
@@ -108,6 +110,7 @@ int cert_check_list(X509_STORE_CTX *ctx, X509_CRL *crl);
 struct cert_problem {
     enum cert_cause cause;
     char reason[CERT_REASON_MAX];
+    unsigned char awaits[CERT_AWAITS_LEN]; /* CERT_CAUSE_PENDING */
 };
 
 /* What a validation in progress carries as its application data; one that OpenSSL starts by itself, for the path

@@ -227,6 +227,7 @@ void cert_judge(const struct cert_request *rq, struct cert_verdict *ret)
     const struct cert_trust *t = find_trust(&h, NULL);
     if (!t) {
         conclude(ret, CERT_UNACCEPTABLE, h.problem.cause, h.problem.reason);
+        memcpy(ret->awaits, h.problem.awaits, sizeof(ret->awaits));
         return;
     }
     snprintf(ret->trust, sizeof(ret->trust), "%s", cert_trust_name(t));
@@ -245,6 +246,8 @@ static const int verify_codes[] = {
     [CERT_CAUSE_PURPOSE] = X509_V_ERR_INVALID_PURPOSE,
     [CERT_CAUSE_WEAK] = X509_V_ERR_EE_KEY_TOO_SMALL,
     [CERT_CAUSE_BAD_PATH] = X509_V_ERR_INVALID_CA,
+    [CERT_CAUSE_NO_OCSP_ANSWER] = X509_V_ERR_APPLICATION_VERIFICATION,
+    [CERT_CAUSE_PENDING] = X509_V_OK, /* SMTP waits for the answer, the handshake cannot */
     [CERT_CAUSE_NO_IDENTITY] = X509_V_OK,
     [CERT_CAUSE_SEVERAL_IDENTITIES] = X509_V_OK,
     [CERT_CAUSE_LOCAL] = X509_V_ERR_APPLICATION_VERIFICATION,

@@ -12,6 +12,8 @@
  * certificate must have a list that is in date, else nobody of it gets in (unless accept_stale_crl); CAs further up are
  * looked up in their lists where there are any.
  *
+ * With `ocsp` the issuer's responder is asked about the presented certificate, too; see ocsp.h.
+ *
  * A cert_trust is an immutable snapshot of files; reloading makes a new one.  Counted: safe to
  * share between threads.  cert_judge() reads no file, waits for nothing but a lock held for moments,
  * and may be called from every thread.  A snapshot learns two things, each at most 64 times:
@@ -26,6 +28,13 @@
 struct x509_st;
 struct stack_st_X509;
 struct cert_trust;
+
+/* What it takes that a responder says (RFC 6960, CERT-12).  "Revoked" and "unknown" refuse in either mode. */
+enum cert_ocsp_mode {
+    CERT_OCSP_OFF,
+    CERT_OCSP_SOFT, /* without an answer the certificate counts */
+    CERT_OCSP_HARD, /* without an answer it does not */
+};
 
 struct cert_trust_config {
     const char *name;
@@ -44,6 +53,8 @@ struct cert_trust_config {
     unsigned strength;     /* of keys and signatures, bits: 128, 192; 0: 112 */
     unsigned depth_max;    /* intermediates; 0: 10 */
     bool require_eku;      /* no extended key usage at all is refused, too (CERT-10) */
+    enum cert_ocsp_mode ocsp;
+    const char *ocsp_responder; /* "http://ocsp.example.org/"; NULL: the one each certificate names */
     bool accept_stale_crl; /* a list past its next update still counts, for what it lists (CERT-11) */
 };
 
@@ -102,6 +113,8 @@ const char *cert_source_name(enum cert_source source);
 typedef void
 cert_trace_fn(void *arg, const struct cert_rule *rule, const char *value, const char *finding);
 
+struct cert_ocsp;
+
 struct cert_request {
     struct x509_st *leaf; /* NULL: nothing presented */
     /* Intermediates the peer sent; may hold the leaf.  NULL: not known any more, as in a resumed
@@ -115,6 +128,7 @@ struct cert_request {
     int64_t now_ms;       /* wall clock */
     cert_trace_fn *trace; /* NULL: nobody asks */
     void *trace_arg;
+    struct cert_ocsp *ocsp; /* NULL: no responder is asked, as if none had answered */
 };
 
 /* Overwrites *ret, which the caller ends with cert_verdict_done(). */

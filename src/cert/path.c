@@ -1,4 +1,4 @@
-#include "cert/cert_internal.h"
+#include "cert/ocsp_internal.h"
 
 #include <openssl/objects.h>
 #include <openssl/x509_vfy.h>
@@ -330,6 +330,41 @@ static bool validate(X509_STORE_CTX *ctx, struct cert_validation *v, int64_t now
     return true;
 }
 
+/* The last question, as the path must be good before anybody's answer about it can be (CERT-12).  An anchor has no issuer
+ * here whose responder could be asked. */
+static bool
+responder_allows(const struct cert_request *rq, X509_STORE_CTX *ctx, struct cert_validation *v)
+{
+    const struct cert_trust_limits *limits = cert_trust_limits(v->trust);
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    struct cert_problem *p = v->problem;
+    if (limits->ocsp == CERT_OCSP_OFF || sk_X509_num(chain) < 2)
+        return true;
+    struct ocsp_answer a = cert_ocsp_look(rq->ocsp, rq->leaf, sk_X509_value(chain, 1),
+                                          limits->ocsp_responder, rq->now_ms, p->awaits);
+    switch (a.status) {
+    case OCSP_GOOD:
+        return true;
+    case OCSP_REVOKED:
+        p->cause = CERT_CAUSE_REVOKED;
+        cert_say(p->reason, "client certificate was revoked on %s", a.date);
+        return false;
+    case OCSP_UNKNOWN:
+        p->cause = CERT_CAUSE_REVOKED;
+        cert_say(p->reason, "client certificate is not known to the responder of its CA");
+        return false;
+    case OCSP_PENDING:
+        p->cause = CERT_CAUSE_PENDING;
+        cert_say(p->reason, "client certificate is being looked up at the responder of its CA");
+        return false;
+    case OCSP_NO_ANSWER:
+        break;
+    }
+    p->cause = CERT_CAUSE_NO_OCSP_ANSWER;
+    cert_say(p->reason, "responder of the client certificate's CA gives no answer");
+    return limits->ocsp == CERT_OCSP_SOFT;
+}
+
 static bool is_valid_below_ca(const struct cert_request *rq, struct cert_validation *v)
 {
     CLEANUP(x509_stack_freep)
@@ -338,7 +373,7 @@ static bool is_valid_below_ca(const struct cert_request *rq, struct cert_validat
     bool valid = ctx &&
                  X509_STORE_CTX_init(ctx, cert_trust_store(v->trust), rq->leaf,
                                      rq->chain ? rq->chain : known) == 1 &&
-                 validate(ctx, v, rq->now_ms);
+                 validate(ctx, v, rq->now_ms) && responder_allows(rq, ctx, v);
     X509_STORE_CTX_free(ctx);
     return valid;
 }

@@ -103,6 +103,7 @@ void cert_trust_unref(struct cert_trust *t)
     for (size_t i = 0; i < t->n_pins; i++)
         free(t->pins[i]);
     free(t->pins);
+    free(t->limits.ocsp_responder);
     free(t->name);
     free(t);
 }
@@ -279,6 +280,8 @@ static void trust_set_limits(struct cert_trust *t, const struct cert_trust_confi
         .key_size_min = (int)MAX(cfg->key_size_min, (unsigned)KEY_SIZE_MIN),
         .require_eku = cfg->require_eku,
         .accept_stale_crl = cfg->accept_stale_crl,
+        .ocsp = cfg->ocsp,
+        .ocsp_responder = cfg->ocsp_responder ? xstrdup(cfg->ocsp_responder) : NULL,
     };
     t->pins = xcalloc(cfg->n_pin + 1, sizeof(char *));
     for (; t->n_pins < cfg->n_pin; t->n_pins++)

@@ -20,6 +20,8 @@ static const char *const cause_names[] = {
     [CERT_CAUSE_BAD_PATH] = "bad-path",
     [CERT_CAUSE_NO_IDENTITY] = "no-identity",
     [CERT_CAUSE_SEVERAL_IDENTITIES] = "several-identities",
+    [CERT_CAUSE_NO_OCSP_ANSWER] = "no-ocsp-answer",
+    [CERT_CAUSE_PENDING] = "pending",
     [CERT_CAUSE_LOCAL] = "local",
 };
 

@@ -28,9 +28,12 @@ enum cert_cause {
     CERT_CAUSE_BAD_PATH,           /* the chain breaks a rule of RFC 5280 section 6.1 */
     CERT_CAUSE_NO_IDENTITY,        /* CERT_UNMAPPED */
     CERT_CAUSE_SEVERAL_IDENTITIES, /* CERT_AMBIGUOUS */
+    CERT_CAUSE_NO_OCSP_ANSWER,     /* `ocsp = hard`, and the responder gives no usable answer */
+    CERT_CAUSE_PENDING,            /* a responder is being asked: judge again (ocsp.h) */
     CERT_CAUSE_LOCAL,              /* our own trouble, such as no memory */
 };
 
+#define CERT_AWAITS_LEN 32
 #define CERT_REASON_MAX 160
 #define CERT_IDENTITIES_MAX 16 /* of a certificate with more, the first 16 count */
 #define CERT_IDENTITY_MAX 320  /* octets: 64 + "@" + 255 */
@@ -49,6 +52,7 @@ struct cert_verdict {
     char trust[64];       /* name of the trust block the chain ended in, "" when none */
     char fingerprint[65]; /* SHA-256 of the certificate, lower-case hex; "" with CERT_NONE */
     char *subject;        /* owned, one line, for the log; NULL with CERT_NONE */
+    unsigned char awaits[CERT_AWAITS_LEN]; /* CERT_CAUSE_PENDING: the question, for cert_ocsp_wait() */
     int64_t not_after_ms; /* wall clock; 0 with CERT_NONE (EDG-18: looked at again at each MAIL) */
 };
 

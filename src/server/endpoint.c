@@ -32,6 +32,7 @@ void credentials_judge(const struct credentials *c,
         .trusts = c->trusts,
         .n_trusts = c->n_trusts,
         .now_ms = clock_wall_ms(),
+        .ocsp = c->endpoint->ocsp,
     };
     rq.rules = cert_rules_items(c->endpoint->rules, &rq.n_rules);
     cert_judge(&rq, ret);

@@ -30,6 +30,7 @@ struct endpoint {
     const struct service_config *service;
     struct smtp_server_config smtp;
     struct cert_rules *rules;
+    struct cert_ocsp *ocsp; /* the service's */
     struct table *aliases, *may_act_as, *senders; /* NULL: not set */
     struct authz authz;                           /* reads the first two */
     struct sender_rights sender;                  /* and the third */

@@ -1,6 +1,7 @@
 #include "server/service.h"
 
 #include "base/clock.h"
+#include "cert/ocsp.h"
 #include "net/listener.h"
 #include "server/worker.h"
 
@@ -9,11 +10,13 @@
 #include <time.h>
 
 #define BACKLOG 1024
+#define OCSP_THREADS 4
 
 struct service {
     struct service_config cfg;
     struct anchors *anchors;
     struct tls_tickets *tickets;
+    struct cert_ocsp *ocsp;
     struct endpoint *endpoints;
     size_t n_endpoints;
     struct worker **workers;
@@ -28,6 +31,7 @@ void service_free(struct service *sv)
 {
     if (!sv)
         return;
+    cert_ocsp_free(sv->ocsp); /* it still tells sessions that are gone, through the workers' loops */
     for (unsigned i = 0; i < sv->n_workers; i++)
         worker_free(sv->workers[i]);
     for (size_t i = 0; i < sv->n_endpoints; i++)
@@ -108,6 +112,7 @@ static int endpoint_open(struct service *sv, const struct listener_config *lc, c
     int r = endpoint_init(e, lc, &sv->cfg, sv->anchors, sv->tickets, why);
     if (r < 0)
         return r;
+    e->ocsp = sv->ocsp;
     sv->n_endpoints++;
     e->passwords = find_passwords(sv, lc->passwords);
     e->limits = find_limits(sv, lc->limits);
@@ -120,6 +125,7 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
 {
     struct service *sv = xcalloc(1, sizeof(*sv));
     sv->cfg = *cfg;
+    sv->ocsp = cert_ocsp_new(OCSP_THREADS, cfg->ocsp_timeout_ms);
     sv->endpoints = xcalloc(cfg->n_listeners + 1, sizeof(*sv->endpoints));
     sv->workers = xcalloc(cfg->workers + 1, sizeof(struct worker *));
     for (; sv->n_workers < MAX(cfg->workers, 1U); sv->n_workers++)

@@ -28,6 +28,7 @@ struct service_config {
     const struct passwords_config *passwords;
     size_t n_passwords;
     unsigned auth_threads;
+    int64_t ocsp_timeout_ms; /* how long a responder may take */
     struct message_config message;
     const struct route_config *routes; /* named domains are ours on a relay listener */
     size_t n_routes;

@@ -18,6 +18,7 @@ static void session_free(struct session *s)
     transfer_leave(s);
     session_sasl_leave(s);
     session_limits_leave(s);
+    session_wait_leave(s);
     credentials_unref(s->credentials);
     (void)atomic_fetch_sub(&s->endpoint->connections, 1);
     cert_verdict_done(&s->verdict);
@@ -148,8 +149,15 @@ static size_t on_input(void *ctx, const char *data, size_t len)
 static void on_secured(void *ctx, const struct tls_facts *facts)
 {
     struct session *s = ctx;
-    bool greeted = s->endpoint->cfg->tls != LISTENER_TLS_IMPLICIT;
     session_judge(s, facts);
+    if (!session_wait_for_responder(s))
+        session_secured(s);
+}
+
+void session_secured(struct session *s)
+{
+    bool greeted = s->endpoint->cfg->tls != LISTENER_TLS_IMPLICIT;
+    session_log_tls(s);
     smtp_server_secured(s->engine);
     if (!greeted)
         smtp_server_greet(s->engine, NULL);
@@ -216,7 +224,7 @@ void session_begin(struct session *s)
     struct endpoint *e = s->endpoint;
     session_log_connect(s);
     if (s->proxy)
-        session_log_tls(s, false);
+        session_log_tls(s);
     if (atomic_load(&e->connections) > e->cfg->connections_max) {
         struct smtp_reply busy = smtp_reply(
             421, "4.3.2", "%s too many connections, try again later", e->service->hostname);

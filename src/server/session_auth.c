@@ -36,11 +36,17 @@ void session_judge(struct session *s, const struct tls_facts *facts)
     s->tls_cipher = facts->cipher;
     s->tls_group = facts->group;
     s->leaf = facts->leaf;
+    s->resumed = facts->resumed;
     cert_verdict_done(&s->verdict);
     /* A resumed session is judged again, as everything is now (EDG-13, EDG-14). */
     credentials_judge(s->credentials, facts->leaf, facts->chain, &s->verdict);
     s->listed_peer = endpoint_lists_peer(s->endpoint, s->verdict.fingerprint);
-    session_log_tls(s, facts->resumed);
+}
+
+void session_judge_anew(struct session *s)
+{
+    cert_verdict_done(&s->verdict);
+    credentials_judge(s->credentials, s->leaf, NULL, &s->verdict);
 }
 
 bool session_login_implicit(struct session *s, struct smtp_reply *reply)

@@ -29,6 +29,7 @@ struct session {
     struct endpoint *endpoint;
     struct credentials *credentials;
     unsigned generation; /* of the endpoint, when they were taken */
+    struct session_wait *wait; /* NULL: for no responder */
     struct x509_st *leaf; /* the client's certificate, the stream's; NULL: none */
     struct stream *stream;
     struct smtp_server *engine;
@@ -50,6 +51,7 @@ struct session {
     bool holds_limit;          /* counts among the sessions of its identity */
     bool binding_used;         /* by a run of a -PLUS mechanism (CB-03) */
     bool listed_peer;
+    bool resumed;
     bool start_tls; /* the 220 was written: TLS follows the flush */
     bool ending;    /* close after the flush */
     unsigned auth_failures, messages;
@@ -59,6 +61,7 @@ struct session {
 };
 
 /* ---- session.c ---- */
+void session_secured(struct session *s); /* the verdict stands: what the client says next is answered by it */
 void session_pump(struct session *s); /* sends, starts TLS, closes: after every call into the engine.  May free s. */
 
 void session_begin(struct session *s); /* who the client is, is known: the greeting, or TLS.  May free s. */
@@ -74,6 +77,7 @@ bool session_is_authenticated(const struct session *s);
 /* MAIL stands for "AUTH EXTERNAL =" (O2-02); false with the refusal in *reply. */
 bool session_login_implicit(struct session *s, struct smtp_reply *reply);
 void session_judge(struct session *s, const struct tls_facts *facts);
+void session_judge_anew(struct session *s); /* without the chain, which is borrowed during the handshake only */
 void session_offer(void *ctx, struct smtp_offer *ret);
 enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply *reply);
 enum smtp_auth_step session_auth(void *ctx,
@@ -103,6 +107,11 @@ bool session_auth_overtaken(void *ctx);
 /* Takes over what was loaded since: before each command, and before TLS begins. */
 void session_renew(struct session *s);
 
+/* ---- session_wait.c ---- */
+/* True: a responder is being asked about the certificate, and session_secured() follows when it has answered. */
+bool session_wait_for_responder(struct session *s);
+void session_wait_leave(struct session *s); /* the session goes away */
+
 /* ---- session_mail.c ---- */
 enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply);
 enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
@@ -131,7 +140,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 /* ---- session_log.c ---- */
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
 void session_log_connect(const struct session *s);
-void session_log_tls(const struct session *s, bool resumed);
+void session_log_tls(const struct session *s);
 void session_log_judged_again(const struct session *s);
 void session_log_login(const struct session *s);
 void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);

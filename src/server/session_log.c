@@ -28,16 +28,16 @@ void session_log_connect(const struct session *s)
     log_end(&l);
 }
 
-void session_log_tls(const struct session *s, bool resumed)
+void session_log_tls(const struct session *s)
 {
     struct log_line l;
     const struct cert_verdict *v = &s->verdict;
-    count(s, resumed ? COUNT_TLS_RESUMED : COUNT_TLS_FULL);
+    count(s, s->resumed ? COUNT_TLS_RESUMED : COUNT_TLS_FULL);
     counters_add_verdict(&s->endpoint->counters, v);
     session_log_begin(s, &l, LOG_LEVEL_INFO, "tls");
     log_text(&l, "version", s->tls_version);
     log_text(&l, "cipher", s->tls_cipher); /* SUB-19 */
-    if (resumed)
+    if (s->resumed)
         log_text(&l, "resumed", "yes");
     log_text(&l, "certificate", cert_outcome_name(v->outcome));
     if (v->reason[0])

@@ -27,15 +27,22 @@ static void refuse_other_names(struct session *s, const struct cert_verdict *bef
                    "client certificate names another identity now");
 }
 
-static void judge_again(struct session *s)
+/* While a responder is being asked the verdict of before holds, and the next command asks again. */
+static bool judge_again(struct session *s)
 {
     struct cert_verdict before = s->verdict;
     s->verdict = (struct cert_verdict){0};
     credentials_judge(s->credentials, s->leaf, NULL, &s->verdict);
+    if (s->verdict.cause == CERT_CAUSE_PENDING) {
+        cert_verdict_done(&s->verdict);
+        s->verdict = before;
+        return false;
+    }
     refuse_other_names(s, &before);
     if (before.outcome != s->verdict.outcome || before.cause != s->verdict.cause)
         session_log_judged_again(s);
     cert_verdict_done(&before);
+    return true;
 }
 
 void session_renew(struct session *s)
@@ -44,9 +51,8 @@ void session_renew(struct session *s)
     if (now == s->generation)
         return;
     credentials_unref(s->credentials);
-    s->generation = now;
     s->credentials = endpoint_credentials(s->endpoint);
-    if (smtp_server_is_secure(s->engine) &&
-        !s->proxy) /* a proxy's word stands for its connection */
-        judge_again(s);
+    /* A proxy's word stands for its connection. */
+    if (!smtp_server_is_secure(s->engine) || s->proxy || judge_again(s))
+        s->generation = now;
 }

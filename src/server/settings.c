@@ -15,6 +15,8 @@ struct cert_trust_config settings_trust(const struct trust_config *t)
         .depth_max = t->depth_max,
         .require_eku = t->require_eku,
         .accept_stale_crl = t->accept_stale_crl,
+        .ocsp = t->ocsp,
+        .ocsp_responder = t->ocsp_responder,
     };
 }
 

@@ -86,6 +86,8 @@ struct trust_config {
     unsigned key_size_min, strength, depth_max; /* default 2048, 112, 10 */
     bool require_eku;                           /* default no */
     bool accept_stale_crl;                      /* default no */
+    enum cert_ocsp_mode ocsp;                   /* default off */
+    char *ocsp_responder;                       /* NULL: the one that each certificate names */
 };
 
 struct identity_config {

@@ -123,6 +123,13 @@ void stream_speaks_for(struct stream *s, const unsigned char *ip, size_t len, ui
     s->port = port;
 }
 
+/* No responder is asked here: world_handshake() brings the whole verdict. */
+void loop_post(struct loop *l, struct loop_task *task)
+{
+    (void)l, (void)task;
+    abort();
+}
+
 void stream_pause(struct stream *s)
 {
     s->paused = true;
@@ -385,6 +392,8 @@ static const struct certificate {
      "client certificate of an unknown CA",            {NULL}},
     {"purpose",    CERT_UNACCEPTABLE, CERT_CAUSE_PURPOSE,
      "client certificate is not for clients",          {NULL}},
+    {"no-answer",  CERT_UNACCEPTABLE, CERT_CAUSE_NO_OCSP_ANSWER,
+     "responder of the CA gives no answer",            {NULL}},
     {"local",      CERT_UNACCEPTABLE, CERT_CAUSE_LOCAL,
      "client certificate could not be checked",        {NULL}},
 };

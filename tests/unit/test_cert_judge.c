@@ -1047,6 +1047,8 @@ static void causes_have_names_and_alerts(void **state)
         {CERT_UNACCEPTABLE, CERT_CAUSE_REVOKED,            "revoked",            X509_V_ERR_CERT_REVOKED            },
         {CERT_UNACCEPTABLE, CERT_CAUSE_REVOCATION_UNKNOWN, "revocation-unknown",
          X509_V_ERR_APPLICATION_VERIFICATION                                                                        },
+        {CERT_UNACCEPTABLE, CERT_CAUSE_NO_OCSP_ANSWER,     "no-ocsp-answer",     X509_V_ERR_APPLICATION_VERIFICATION},
+        {CERT_UNACCEPTABLE, CERT_CAUSE_PENDING,            "pending",            X509_V_OK                          },
         {CERT_UNACCEPTABLE, CERT_CAUSE_LOCAL,              "local",              X509_V_ERR_APPLICATION_VERIFICATION},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {

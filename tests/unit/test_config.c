@@ -83,7 +83,7 @@ static const char whole[] =
     "hostname = \"mail.example.org\"\n"
     "workers = 3  log-level = debug  reload-interval = 5s  ticket-key-lifetime = 1h\n"
     "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
-    "trust devices { ca = ca.pem  crl = \"/\" crl-stale = accept key-size-min = 3072 strength = 128 depth = 2\n"
+    "trust devices { ca = ca.pem  crl = \"/\" crl-stale = accept key-size-min = 3072 strength = 128 depth = 2 ocsp = hard ocsp-responder = \"http://ocsp.example.org/\"\n"
     "  require-eku = yes pin = {\"sha256:00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"} }\n"
     "identity email { source = san-email }\n"
     "identity device { source = san-dns  pattern = '(.+)\\.devices\\.example\\.org'\n"
@@ -144,6 +144,8 @@ static void every_setting_is_read(void **state)
     assert_int_equal(t->strength, 128);
     assert_int_equal(t->depth_max, 2);
     assert_int_equal(t->n_pin, 1);
+    assert_int_equal(t->ocsp, CERT_OCSP_HARD);
+    assert_string_equal(t->ocsp_responder, "http://ocsp.example.org/");
     assert_string_equal(t->pin[0], "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     assert_int_equal(c->n_identities, 3);
     assert_int_equal(c->identities[1].source, CERT_SOURCE_SAN_DNS);
@@ -316,6 +318,7 @@ static const struct mistake_row {
     {"no pin", "trust a {\n pin = \"sha256:12\" }\n", "2: \"sha256:12\" is no pin; write \"sha256:\""},
     {"weak strength", "trust a { ca = ca.pem strength = 80 }\n", "1: \"80\" is no value of \"strength\"; write 112, 128 or 192"},
     {"weak keys", "trust a { ca = ca.pem key-size-min = 1024 }\n", "1: \"1024\" is no number from 2048 to 16384"},
+    {"no responder", "trust a { ca = ca.pem ocsp = hard\n ocsp-responder = \"https://x/\" }\n", "2: \"https://x/\" is no http address; write ocsp-responder"},
     {"empty ca", "trust a { ca = {} }\n", "1: trust \"a\" names no CA"},
     {"postgresql", "spool { database = \"postgresql://db/x\" }\n", "1: this build has no PostgreSQL spool"},
     {"no such trust", TRUST "identity i { source = san-email trust = {stuff} }\n", "2: there is no trust \"stuff\"; did you mean \"staff\"?"},
