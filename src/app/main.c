@@ -2,6 +2,7 @@
 #include "app/cmd_cert.h"
 #include "app/cmd_check.h"
 #include "app/cmd_passwd.h"
+#include "app/cmd_probe.h"
 #include "app/cmd_queue.h"
 #include "app/cmd_report.h"
 #include "app/cmd_serve.h"
@@ -25,6 +26,7 @@ static const struct command commands[] = {
     {"report", cmd_report, "tell who logs in by which certificate sequence"          },
     {"check",  cmd_check,  "look through a configuration file and say every mistake" },
     {"bench",  cmd_bench,  "measure an SMTP server: a load generator and a sink"     },
+    {"probe",  cmd_probe,  "tell which rule for client certificates a server follows"},
 };
 
 static void print_help(FILE *to)

@@ -1,0 +1,62 @@
+#include "probe/probe.h"
+
+#include "probe/cases.h"
+
+#include <stdio.h>
+
+const char *probe_status_name(enum probe_status s)
+{
+    static const char *const names[] = {
+        [PROBE_NOT_RUN] = "not run", [PROBE_PASS] = "pass", [PROBE_FAIL] = "fail",
+        [PROBE_WARN] = "warning",    [PROBE_SEEN] = "seen",
+    };
+    return names[s];
+}
+
+/* Why a case cannot run now; NULL: it can. */
+static const char *missing(const struct probe *p, unsigned needs)
+{
+    if ((needs & NEED_CLEAR) && p->target.implicit)
+        return "TLS comes before the first command here: nothing is said in the clear";
+    if ((needs & NEED_CERTIFICATE) && !p->with_certificate)
+        return "needs --certificate and --key";
+    if ((needs & NEED_EXPLICIT) && p->seen.explicit_login != SEEN_YES)
+        return "needs a working AUTH EXTERNAL";
+    if ((needs & NEED_IDENTITY) && !p->identity)
+        return "needs --identity, the name the certificate stands for";
+    return NULL;
+}
+
+void probe_run(struct probe *p,
+               void (*progress)(void *arg, unsigned done, unsigned of, const char *title),
+               void *arg)
+{
+    size_t n;
+    const struct probe_case *cases = probe_cases(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct probe_case *c = &cases[i];
+        struct probe_result *r = &p->results[i];
+        *r = (struct probe_result){(unsigned)i + 1, c->id,         c->title, c->section,
+                                   c->rows,         PROBE_NOT_RUN, ""};
+        p->n_results = (unsigned)i + 1;
+        if (progress)
+            progress(arg, (unsigned)i, (unsigned)n, c->title);
+        const char *why = missing(p, c->needs);
+        if (!why && i > 0 && !p->reached)
+            why = "the server was not reached";
+        if (why)
+            (void)snprintf(r->detail, sizeof(r->detail), "%s", why);
+        else
+            c->run(p, r);
+    }
+}
+
+enum probe_conforms probe_conforms(const struct probe *p)
+{
+    for (unsigned i = 0; i < p->n_results; i++) {
+        if (p->reached && p->results[i].status == PROBE_FAIL)
+            return PROBE_CONFORMS_NOT;
+    }
+    enum rule rule = rule_of(&p->seen);
+    return !p->reached || rule == RULE_UNKNOWN ? PROBE_CANNOT_TELL : PROBE_CONFORMS;
+}
