@@ -27,27 +27,41 @@ static const char *missing(const struct probe *p, unsigned needs)
     return NULL;
 }
 
+/* A server that was never reached is tried once without and once with the certificate: some refuse at once who
+ * shows none. */
+static const char *unreached(const struct probe *p, const bool tried[2], unsigned needs)
+{
+    return !p->reached && tried[needs & NEED_CERTIFICATE ? 1 : 0] ? "the server was not reached"
+                                                                  : NULL;
+}
+
 void probe_run(struct probe *p,
                void (*progress)(void *arg, unsigned done, unsigned of, const char *title),
                void *arg)
 {
     size_t n;
     const struct probe_case *cases = probe_cases(&n);
+    bool tried[2] = {false, false};
     for (size_t i = 0; i < n; i++) {
         const struct probe_case *c = &cases[i];
         struct probe_result *r = &p->results[i];
-        *r = (struct probe_result){(unsigned)i + 1, c->id,         c->title, c->section,
-                                   c->rows,         PROBE_NOT_RUN, ""};
+        *r = (struct probe_result){.number = (unsigned)i + 1,
+                                   .id = c->id,
+                                   .title = c->title,
+                                   .section = c->section,
+                                   .rows = c->rows};
         p->n_results = (unsigned)i + 1;
         if (progress)
             progress(arg, (unsigned)i, (unsigned)n, c->title);
         const char *why = missing(p, c->needs);
-        if (!why && i > 0 && !p->reached)
-            why = "the server was not reached";
-        if (why)
+        if (!why)
+            why = unreached(p, tried, c->needs);
+        if (why) {
             (void)snprintf(r->detail, sizeof(r->detail), "%s", why);
-        else
-            c->run(p, r);
+            continue;
+        }
+        c->run(p, r);
+        tried[c->needs & NEED_CERTIFICATE ? 1 : 0] = true;
     }
 }
 
