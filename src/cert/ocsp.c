@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -178,9 +179,19 @@ static void ask_one(struct cert_ocsp *o, struct question *q)
     question_free(q);
 }
 
+/* OpenSSL's socket BIO raises SIGPIPE when a responder has gone; blocked here it is an ordinary error. */
+static void block_sigpipe(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void *run_asker(void *arg)
 {
     struct cert_ocsp *o = arg;
+    block_sigpipe();
     (void)pthread_mutex_lock(&o->lock);
     while (!o->stopping) {
         struct question *q = next_to_ask(o);
