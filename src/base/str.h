@@ -25,7 +25,8 @@ static inline struct str str_of(const char *s)
 
 static inline struct str str_from(struct str s, size_t at)
 {
-    return at >= s.len ? (struct str){s.p + s.len, 0} : (struct str){s.p + at, s.len - at};
+    size_t n = MIN(at, s.len);
+    return (struct str){n ? s.p + n : s.p, s.len - n}; /* nothing is added to NULL */
 }
 
 static inline struct str str_upto(struct str s, size_t len)
