@@ -499,7 +499,13 @@ static int bench_send(int argc, char **argv)
                    .drain_ms = 30000,
                    .link =
                     {
-                        .timeout_ms = LINK_TIMEOUT_MS,
+                        .timeouts = {.connect_ms = LINK_TIMEOUT_MS,
+                                     .greeting_ms = LINK_TIMEOUT_MS,
+                                     .command_ms = LINK_TIMEOUT_MS,
+                                     .data_ms = LINK_TIMEOUT_MS,
+                                     .text_ms = LINK_TIMEOUT_MS,
+                                     .final_ms = LINK_TIMEOUT_MS,
+                                     .idle_ms = -1},
                         .smtp = {.hostname = "bench.invalid",
                                  .login = SMTP_CLIENT_LOGIN_AUTO,
                                  .implicit_allowed = true},

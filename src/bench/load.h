@@ -16,7 +16,7 @@
 #define POSTERN_LOAD_H
 
 #include "bench/histogram.h"
-#include "bench/link.h"
+#include "link/link.h"
 #include "bench/stamp.h"
 #include "bench/usage.h"
 

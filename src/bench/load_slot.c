@@ -224,7 +224,7 @@ void slot_abort(struct slot *s)
 {
     if (!s->link)
         return;
-    link_abort(s->link);
+    link_drop(s->link);
     s->link = NULL;
     s->state = SLOT_EMPTY;
 }

@@ -396,6 +396,11 @@ bool stream_is_secure(const struct stream *s)
     return s->cover == COVER_SECURE;
 }
 
+const char *stream_alert(const struct stream *s)
+{
+    return s->wire.alert_in < 0 ? NULL : tls_alert_name(s->wire.alert_in);
+}
+
 void stream_read_limit(struct stream *s, size_t octets)
 {
     s->read_left = octets;

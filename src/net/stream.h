@@ -101,6 +101,9 @@ enum tls_binding {
 };
 MUST_USE int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct buf *out);
 
+/* The last TLS alert the peer sent, as the RFCs spell it ("certificate_expired"), close_notify apart; NULL: none. */
+const char *stream_alert(const struct stream *s);
+
 /* No progress for this long ends the stream with STREAM_TIMEOUT; 0 means never.  Applies from now
  * on, to resolving, each address tried, handshake, waiting for input and waiting to write alike.
  * Any octet in or out re-arms it.  A paused stream with nothing to send does not time out: then the

@@ -1,48 +1,39 @@
-/* One connection to a next hop: a stream below, a client session above, one delivery at a time.
+/* One connection to a next hop: a link below, one delivery at a time.
  *
- * Every way in (octets, TLS, an end, a delivery, a piece of a body) finishes with turn(): what the session wrote
- * goes to the stream, the time limit follows what is waited for, and a session that is over lets go of
- * everything.  The memory goes at the end of the loop's turn, as the session may be further up the stack.
+ * The link drives the session and says how it ended; here is what is sent over it, and what becomes of it.  The memory
+ * goes at the end of the loop's turn, once the spool has answered.
  */
 #include "relay/relay_internal.h"
 
 #include "base/clock.h"
-#include "net/stream.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #define MESSAGES_MAX 500 /* on one connection; then another takes over */
-#define OUTPUT_WAITING_MAX ((size_t)256 * 1024)
-#define KEPT_OUTPUT_MAX ((size_t)64 * 1024)
 
 struct conn {
     struct hop *hop;
     struct conn *next;
-    struct stream *stream;
-    struct smtp_client *client;
-    struct buf out;
-    struct delivery *d;            /* in hand; NULL: idle, or not up yet */
-    unsigned given;                /* deliveries it was given */
-    unsigned answered;             /* of them, those the next hop said something about */
-    bool up;                       /* was ready once */
-    bool tls_begun, tls_up, heard; /* heard: something inside TLS, or without */
-    bool take_back;                /* the delivery goes to another connection */
-    bool over, reap_due;
+    struct link_config cfg;
+    struct link *link;  /* NULL: it has ended */
+    struct delivery *d; /* in hand; NULL: idle, or not up yet */
+    unsigned given;     /* deliveries it was given */
+    unsigned answered;  /* of them, those the next hop said something about */
+    bool up;            /* was ready once */
+    bool take_back;     /* the delivery goes to another connection */
+    bool reap_due;
     const char *tls, *cipher;
     /* The body on its way. */
     bool wants_text, reading;
     uint64_t text_at;
     struct spool_read rd;
-    /* Time limits. */
-    enum smtp_stage stage;
-    int64_t stage_since_ms;
     struct loop_task reap;
     char why[HOP_WHY_MAX];
 };
 
-static void turn(struct conn *c);
 static void reap_later(struct conn *c);
+static void push_text(struct conn *c);
 
 struct conn *conn_next(const struct conn *c)
 {
@@ -51,94 +42,19 @@ struct conn *conn_next(const struct conn *c)
 
 bool conn_is_idle(const struct conn *c)
 {
-    return c->up && !c->d && !c->over && smtp_client_is_ready(c->client);
-}
-
-/* ---- time limits (REL-03) ---- */
-
-static int64_t limit_of(const struct conn *c, enum smtp_stage stage)
-{
-    const struct relay_timeouts *t = &c->hop->relay->timeouts;
-    switch (stage) {
-    case SMTP_STAGE_GREETING:
-        return t->greeting_ms;
-    case SMTP_STAGE_DATA:
-        return t->data_ms;
-    case SMTP_STAGE_TEXT:
-        return t->text_ms;
-    case SMTP_STAGE_FINAL:
-        return t->final_ms;
-    case SMTP_STAGE_IDLE:
-        return t->idle_ms;
-    case SMTP_STAGE_QUIT:
-    case SMTP_STAGE_COUNT:
-        return t->quit_ms;
-    case SMTP_STAGE_HELLO:
-    case SMTP_STAGE_STARTTLS:
-    case SMTP_STAGE_HANDSHAKE:
-    case SMTP_STAGE_LOGIN:
-    case SMTP_STAGE_RESET:
-    case SMTP_STAGE_MAIL:
-    case SMTP_STAGE_RCPT:
-        break;
-    }
-    return t->command_ms;
-}
-
-static void follow_stage(struct conn *c)
-{
-    enum smtp_stage stage = smtp_client_stage(c->client);
-    if (stage == c->stage)
-        return;
-    c->stage = stage;
-    c->stage_since_ms = clock_monotonic_ms();
-    stream_timeout(c->stream, limit_of(c, stage));
-}
-
-/* The stream's limit is about progress, and one octet now and then is progress: this one is about the end of it.
- * A text may take as long as it needs at 1 KiB a second. */
-void conn_check(struct conn *c)
-{
-    if (c->over || c->stage == SMTP_STAGE_IDLE)
-        return;
-    int64_t limit = 2 * limit_of(c, c->stage);
-    if (c->stage == SMTP_STAGE_TEXT && c->d)
-        limit += c->d->msg.size;
-    if (clock_monotonic_ms() - c->stage_since_ms < limit)
-        return;
-    (void)snprintf(c->why, sizeof(c->why), "no end to %s in sight", smtp_stage_name(c->stage));
-    smtp_client_lost(c->client, c->why);
-    turn(c);
+    return c->up && !c->d && c->link && link_is_ready(c->link);
 }
 
 /* ---- the body ---- */
 
-static bool flush(struct conn *c)
-{
-    if (c->out.len && stream_write_str(c->stream, buf_str(&c->out)) < 0)
-        return false; /* `drained` comes back to it */
-    if (c->out.cap > KEPT_OUTPUT_MAX)
-        buf_done(&c->out);
-    else
-        buf_clear(&c->out);
-    return stream_output_pending(c->stream) < OUTPUT_WAITING_MAX;
-}
-
 /* One piece; false when there is no more to do now. */
 static bool push(struct conn *c, struct str piece, bool last)
 {
-    int r = smtp_client_text(c->client, piece.p, piece.len, last);
-    if (r == 0) {
-        c->text_at += piece.len;
-        c->wants_text = !last;
-        return flush(c) && c->wants_text;
-    }
-    if (r == -ENOMEM) {
-        smtp_client_lost(c->client, "no memory for the text");
-        return false;
-    }
-    c->wants_text = r == -ENOBUFS; /* else the session asks again, or nobody wants it any more */
-    return false;
+    c->wants_text = false; /* unless it is asked for again, in this call or later */
+    c->text_at += piece.len;
+    bool more = link_text(c->link, piece.p, piece.len, last) == 0 && !last;
+    c->wants_text = c->wants_text || more;
+    return more;
 }
 
 static void push_from_memory(struct conn *c)
@@ -155,29 +71,28 @@ static void on_read(struct spool_read *rd, int error, struct str data)
 {
     struct conn *c = container_of(rd, struct conn, rd);
     c->reading = false;
-    if (c->over) {
+    if (!c->link) {
         reap_later(c);
         return;
     }
-    if (!c->d || !c->wants_text || (uint64_t)rd->offset != c->text_at) {
-        turn(c); /* what was read for is no longer wanted, or something else is */
-        return;
-    }
-    if (error || data.len == 0) {
+    if (!c->d || !c->wants_text)
+        return; /* what was read for is no longer wanted */
+    if ((uint64_t)rd->offset != c->text_at) {
+        push_text(c); /* something else is */
+    } else if (error || data.len == 0) {
         (void)snprintf(c->why, sizeof(c->why), "the spool cannot give the text: %s",
                        error ? strerror(-error) : "it ends too early");
-        smtp_client_lost(c->client, c->why);
-    } else {
-        (void)push(c, data, (int64_t)(c->text_at + data.len) == c->d->job->m->size);
+        link_stop(c->link, c->why);
+    } else if (push(c, data, (int64_t)(c->text_at + data.len) == c->d->job->m->size)) {
+        push_text(c);
     }
-    turn(c);
 }
 
 static void push_text(struct conn *c)
 {
     const struct spool_message *m = c->d->job->m;
-    if (stream_output_pending(c->stream) >= OUTPUT_WAITING_MAX || c->reading)
-        return;
+    if (c->reading)
+        return; /* on_read() goes on from where it is wanted now */
     if (m->body.p || m->size == 0) {
         push_from_memory(c);
         return;
@@ -185,6 +100,14 @@ static void push_text(struct conn *c)
     c->reading = true;
     c->rd = (struct spool_read){.id = m->id, .offset = (int64_t)c->text_at, .got = on_read};
     spool_read(c->hop->relay->spool, &c->rd);
+}
+
+static void on_text(void *ctx, uint64_t offset)
+{
+    struct conn *c = ctx;
+    c->wants_text = true;
+    c->text_at = offset;
+    push_text(c);
 }
 
 /* ---- deliveries ---- */
@@ -198,31 +121,29 @@ static void fail_delivery(struct delivery *d, const struct smtp_outcome *o, cons
 
 static struct via via_of(const struct conn *c)
 {
-    enum smtp_client_sequence sequence = smtp_client_sequence(c->client);
+    enum smtp_client_sequence sequence = link_sequence(c->link);
     return (struct via){
-        .peer = stream_peer_address(c->stream),
+        .peer = link_peer_address(c->link),
         .tls = c->tls,
         .cipher = c->cipher,
         .sequence = sequence == SMTP_SEQUENCE_NONE ? NULL : smtp_sequence_name(sequence),
-        .reports = smtp_offers(smtp_client_capabilities(c->client), SMTP_EXT_DSN),
+        .reports = smtp_offers(link_capabilities(c->link), SMTP_EXT_DSN),
         .login = c->hop->client.login != SMTP_CLIENT_LOGIN_NONE,
     };
 }
 
-/* true: it is on its way; false: it has ended already. */
+/* true: it is on its way, or has ended with the connection; false: it has ended already. */
 static bool begin(struct conn *c, struct delivery *d)
 {
     struct smtp_outcome why;
     d->begun_ms = clock_monotonic_ms();
-    c->stage_since_ms =
-        d->begun_ms; /* a busy connection may look the same at the end of each turn */
     c->d = d;
     c->take_back = false;
-    int r = smtp_client_send(c->client, &d->msg, &why);
-    if (r == 0) {
-        c->given++;
+    c->given++;
+    int r = link_send(c->link, &d->msg, &why);
+    if (r == 0)
         return true;
-    }
+    c->given--;
     c->d = NULL;
     if (r == -ENOTSUP || r == -EINVAL) {
         struct via via = via_of(c);
@@ -244,7 +165,6 @@ void conn_give(struct conn *c, struct delivery *d)
 {
     if (!begin(c, d))
         begin_next(c);
-    turn(c);
 }
 
 /* A kept connection may have been closed by the other end while we sent the next command: that says nothing about the
@@ -256,20 +176,13 @@ static bool is_about_connection(const struct conn *c, const struct smtp_outcome 
            (o->ours || o->code == 421);
 }
 
-/* ---- what the session does ---- */
+/* ---- what the link tells ---- */
 
-/* Whom we set out for (TLS-09, ID-01). */
-static const char *tls_name(const struct conn *c)
-{
-    const struct route_config *route = c->hop->route;
-    return route->tls_name ? route->tls_name : route->host;
-}
-
-static void on_start_tls(void *ctx)
+static void on_secured(void *ctx, const struct tls_facts *facts)
 {
     struct conn *c = ctx;
-    c->tls_begun = true;
-    stream_start_tls(c->stream, c->hop->tls, tls_name(c));
+    c->tls = facts->version;
+    c->cipher = facts->cipher;
 }
 
 static void on_ready(void *ctx)
@@ -280,16 +193,9 @@ static void on_ready(void *ctx)
         hop_is_up(c->hop);
     }
     if (c->given >= MESSAGES_MAX || c->hop->relay->stopping)
-        smtp_client_quit(c->client);
+        link_quit(c->link);
     else
         begin_next(c);
-}
-
-static void on_text(void *ctx, uint64_t offset)
-{
-    struct conn *c = ctx;
-    c->wants_text = true;
-    c->text_at = offset;
 }
 
 static void on_recipient(void *ctx, size_t i, const struct smtp_outcome *o)
@@ -334,10 +240,10 @@ static const char *complaint(struct conn *c, enum smtp_client_end end, const str
 }
 
 /* REL-08: only where nothing was asked of TLS, and only if it never came to be. */
-static bool may_go_clear(const struct conn *c)
+static bool may_go_clear(const struct conn *c, const struct smtp_outcome *o)
 {
     const struct route_config *route = c->hop->route;
-    return c->tls_begun && !c->tls_up && route->tls == ROUTE_TLS_OPPORTUNISTIC &&
+    return o->ours && o->stage == SMTP_STAGE_HANDSHAKE && route->tls == ROUTE_TLS_OPPORTUNISTIC &&
            !route->tls_implicit && route->login == ROUTE_LOGIN_NONE;
 }
 
@@ -355,97 +261,23 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
 {
     struct conn *c = ctx;
     const char *why = complaint(c, end, o);
-    c->over = true;
+    c->link = NULL;
     unlink_from_hop(c);
-    if (why && may_go_clear(c)) {
+    reap_later(c);
+    if (why && may_go_clear(c, o)) {
         hop_goes_clear(c->hop, why);
         why = NULL;
     }
     hop_lost(c->hop, why);
 }
 
-static const struct smtp_client_ops client_ops = {
-    .start_tls = on_start_tls,
+static const struct link_ops link_ops = {
+    .secured = on_secured,
     .ready = on_ready,
     .text = on_text,
     .recipient = on_recipient,
     .finished = on_finished,
     .ended = on_ended,
-};
-
-/* ---- what the stream does ---- */
-
-static size_t on_input(void *ctx, const char *data, size_t len)
-{
-    struct conn *c = ctx;
-    c->heard = true;
-    size_t used = smtp_client_feed(c->client, data, len);
-    turn(c);
-    return used;
-}
-
-static void on_connected(void *ctx)
-{
-    struct conn *c = ctx;
-    if (c->hop->route->tls_implicit && c->hop->tls)
-        on_start_tls(c);
-    stream_timeout(c->stream, limit_of(c, SMTP_STAGE_GREETING));
-}
-
-static void on_secured(void *ctx, const struct tls_facts *facts)
-{
-    struct conn *c = ctx;
-    c->tls_up = true;
-    c->heard = false;
-    c->tls = facts->version;
-    c->cipher = facts->cipher;
-    smtp_client_secured(c->client);
-    turn(c);
-}
-
-static void on_drained(void *ctx)
-{
-    turn(ctx);
-}
-
-static const char *words_for(const struct conn *c, enum stream_end end)
-{
-    switch (end) {
-    case STREAM_NO_CONNECT:
-        return "cannot connect";
-    case STREAM_TIMEOUT:
-        return "timed out";
-    case STREAM_TLS_FAILED:
-        /* [rfc8446 4.4.2.4] With TLS 1.3 our certificate is judged after our handshake is done (EDG-22). */
-        return c->heard || !c->hop->route->certificate ? "TLS failed"
-                                                       : "our certificate was refused";
-    case STREAM_EOF:
-    case STREAM_RESET:
-        break;
-    }
-    return "the connection was lost";
-}
-
-static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
-{
-    struct conn *c = ctx;
-    if (end == STREAM_TIMEOUT && conn_is_idle(c))
-        smtp_client_quit(c->client);
-    if (end == STREAM_TLS_FAILED && !c->tls_up)
-        (void)snprintf(c->why, sizeof(c->why), "the TLS handshake with %s failed: %s", tls_name(c),
-                       detail);
-    else
-        (void)snprintf(c->why, sizeof(c->why), "%s: %s", words_for(c, end), detail);
-    smtp_client_lost(c->client, c->why);
-    turn(c);
-}
-
-static const struct stream_ops stream_ops = {
-    .input = on_input,
-    .connected = on_connected,
-    .secured = on_secured,
-    .drained = on_drained,
-    .ended = on_stream_ended,
 };
 
 /* ---- life ---- */
@@ -457,8 +289,6 @@ static void reap(struct loop_task *task)
     c->reap_due = false;
     if (c->reading)
         return; /* on_read() comes back */
-    smtp_client_free(c->client);
-    buf_done(&c->out);
     free(c);
     r->n_conns--;
     relay_check_rest(r);
@@ -472,65 +302,47 @@ static void reap_later(struct conn *c)
     loop_defer(c->hop->relay->loop, &c->reap);
 }
 
-static void let_go(struct conn *c)
+/* Whom we set out for (TLS-09, ID-01). */
+static void configure(struct conn *c)
 {
-    stream_close(c->stream);
-    c->stream = NULL;
-    reap_later(c);
-}
-
-static void turn(struct conn *c)
-{
-    if (!c->stream)
-        return;
-    bool room = flush(c);
-    if (c->over) {
-        let_go(c);
-        return;
-    }
-    if (room && c->wants_text && c->d)
-        push_text(c);
-    if (c->over)
-        let_go(c);
-    else
-        follow_stage(c);
+    const struct hop *h = c->hop;
+    const struct route_config *route = h->route;
+    c->cfg = (struct link_config){
+        .host = route->host,
+        .port = route->port,
+        .path = route->path,
+        .tls = h->tls,
+        .tls_name = route->tls_name,
+        .tls_implicit = route->tls_implicit,
+        .timeouts = h->relay->cfg->timeouts,
+        .smtp = h->client,
+    };
+    if (h->clear_until_ms > clock_monotonic_ms())
+        c->cfg.smtp.tls = SMTP_CLIENT_TLS_OFF;
 }
 
 void conn_open(struct hop *h)
 {
     struct conn *c = xcalloc(1, sizeof(*c));
-    struct smtp_client_config cfg = h->client;
-    const struct route_config *route = h->route;
-    if (h->clear_until_ms > clock_monotonic_ms())
-        cfg.tls = SMTP_CLIENT_TLS_OFF;
     c->hop = h;
-    c->out = BUF_INIT(SMTP_CLIENT_OUTPUT);
     c->reap.run = reap;
-    c->stage = SMTP_STAGE_GREETING;
-    c->stage_since_ms = clock_monotonic_ms();
-    c->client = smtp_client_new(&cfg, &client_ops, c, &c->out);
+    configure(c);
     c->next = h->conns;
     h->conns = c;
     h->n_conns++;
     h->relay->n_conns++;
-    c->stream = route->host
-                    ? stream_connect(h->relay->loop, route->host, route->port, &stream_ops, c)
-                    : stream_connect_unix(h->relay->loop, route->path, &stream_ops, c);
-    stream_timeout(c->stream, h->relay->timeouts.connect_ms);
+    c->link = link_open(h->relay->loop, &c->cfg, &link_ops, c);
 }
 
 void conn_quit(struct conn *c)
 {
-    if (!c->up && !c->over) {
+    if (c->up)
+        link_quit(c->link);
+    else
         conn_abort(c);
-        return;
-    }
-    smtp_client_quit(c->client);
-    turn(c);
 }
 
 void conn_abort(struct conn *c)
 {
-    smtp_client_lost(c->client, "the server is being stopped");
-    turn(c);
+    link_stop(c->link, "the server is being stopped");
 }

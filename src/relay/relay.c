@@ -7,29 +7,7 @@
 #include <sys/random.h>
 
 #define DELIVERIES_MAX 256
-#define LOOK_MS 10000 /* how often connections and queues are looked at without a cause, at least */
-
-#define SECOND_MS ((int64_t)1000)
-#define MINUTE_MS (60 * SECOND_MS)
-
-static int64_t or_default(int64_t ms, int64_t otherwise)
-{
-    return ms > 0 ? ms : otherwise;
-}
-
-static struct relay_timeouts timeouts_of(const struct relay_timeouts *t)
-{
-    return (struct relay_timeouts){
-        .connect_ms = or_default(t->connect_ms, 30 * SECOND_MS),
-        .greeting_ms = or_default(t->greeting_ms, 5 * MINUTE_MS),
-        .command_ms = or_default(t->command_ms, 5 * MINUTE_MS),
-        .data_ms = or_default(t->data_ms, 2 * MINUTE_MS),
-        .text_ms = or_default(t->text_ms, 3 * MINUTE_MS),
-        .final_ms = or_default(t->final_ms, 10 * MINUTE_MS),
-        .idle_ms = or_default(t->idle_ms, 30 * SECOND_MS),
-        .quit_ms = or_default(t->quit_ms, 10 * SECOND_MS),
-    };
-}
+#define LOOK_MS 10000 /* how often queues are looked at without a cause */
 
 /* Jitter and shuffling: nothing here is a secret (xorshift64). */
 uint64_t relay_random(struct relay *r)
@@ -77,14 +55,9 @@ void relay_give_credit(struct relay *r)
 static void look_around(void *arg)
 {
     struct relay *r = arg;
-    for (size_t i = 0; i < r->n_hops; i++) {
-        for (struct conn *c = r->hops[i].conns, *next; c; c = next) {
-            next = conn_next(c);
-            conn_check(c);
-        }
+    for (size_t i = 0; i < r->n_hops; i++)
         hop_spread(&r->hops[i]);
-    }
-    loop_timer_set(r->look, MIN(r->timeouts.command_ms, LOOK_MS));
+    loop_timer_set(r->look, LOOK_MS);
 }
 
 /* ---- the end ---- */
@@ -208,7 +181,6 @@ int relay_start(const struct relay_config *cfg, struct spool *sp, struct relay *
     r->cfg = cfg;
     r->spool = sp;
     r->retry = retry_policy(cfg->retry_min_ms, cfg->retry_max_ms, cfg->expire_ms);
-    r->timeouts = timeouts_of(&cfg->timeouts);
     r->deliveries_max = cfg->deliveries_max ? cfg->deliveries_max : DELIVERIES_MAX;
     r->credit_task.run = give_credit;
     if (getrandom(&r->random, sizeof(r->random), 0) != sizeof(r->random) || r->random == 0)

@@ -9,6 +9,7 @@
 #ifndef POSTERN_RELAY_H
 #define POSTERN_RELAY_H
 
+#include "link/timeouts.h"
 #include "net/tls.h"
 #include "spool/spool.h"
 
@@ -29,18 +30,6 @@ struct route_config {
     unsigned connections_max; /* 0: 8 */
 };
 
-/* How long is waited for each thing; 0: the default in parentheses.  RFC 5321 section 4.5.3.2 (REL-03). */
-struct relay_timeouts {
-    int64_t connect_ms;  /* each address (30 s) */
-    int64_t greeting_ms; /* (5 min) */
-    int64_t command_ms;  /* EHLO, TLS handshake, AUTH, MAIL, RCPT (5 min) */
-    int64_t data_ms;     /* the 354 (2 min) */
-    int64_t text_ms;     /* each piece of the text (3 min) */
-    int64_t final_ms;    /* the answer to the text (10 min) */
-    int64_t idle_ms;     /* a connection is kept for the next message (30 s) */
-    int64_t quit_ms;     /* the answer to QUIT (10 s) */
-};
-
 struct relay_config { /* must stay as it is until relay_stop() */
     const char *hostname;
     const struct route_config *routes;
@@ -50,7 +39,7 @@ struct relay_config { /* must stay as it is until relay_stop() */
     int64_t delay_warning_ms;           /* 0: no notice of delay unless NOTIFY=DELAY asked */
     unsigned deliveries_max;            /* messages in hand; 0: 256 */
     const char *postmaster;             /* where failed reports go; NULL: log only */
-    struct relay_timeouts timeouts;
+    struct link_timeouts timeouts;
 };
 
 struct relay;

@@ -15,12 +15,12 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "link/link.h"
 #include "message/dsn.h"
 #include "relay/maildir.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
 #include "relay/routes.h"
-#include "smtp/client.h"
 
 #include <pthread.h>
 
@@ -34,7 +34,6 @@ struct job;
 struct relay {
     const struct relay_config *cfg; /* borrowed */
     struct retry_policy retry;
-    struct relay_timeouts timeouts;
     struct spool *spool;
     struct loop *loop;
     pthread_t thread;
@@ -175,7 +174,6 @@ struct conn *conn_next(const struct conn *c); /* of the same hop */
 void conn_give(struct conn *c, struct delivery *d);
 void conn_quit(struct conn *c);  /* when it has no delivery any more */
 void conn_abort(struct conn *c); /* now */
-void conn_check(struct conn *c); /* now and then: does what it waits for ever end? */
 
 /* ---- mailbox.c: delivery to Maildirs ---- */
 

@@ -73,7 +73,7 @@ static struct load_config config_for(const char *port)
         .drain_ms = 5000,
         .link = {.host = "127.0.0.1",
                  .port = port,
-                 .timeout_ms = 20000,
+                 .timeouts = {.command_ms = 20000},
                  .smtp = {.hostname = "load.example"}},
     };
 }

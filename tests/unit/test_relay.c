@@ -311,7 +311,7 @@ static void every_wait_has_an_end(void **state)
     (void)state;
     static const struct {
         const char *script, *words;
-        struct relay_timeouts limits;
+        struct link_timeouts limits;
     } rows[] = {
         {"W:",                                                                              "status=4.4.1",     {.greeting_ms = 50} },
         {"S: 220 hi\nC: EHLO me.example\nW:",                                               "status=4.4.1",     {.command_ms = 50}  },

@@ -213,7 +213,7 @@ static void a_refused_certificate_is_named(void **state)
     log_in(tls_route(&h, &p, ROUTE_TLS_VERIFY), ROUTE_LOGIN_AUTO);
     house_start(&h);
     send_one(&h);
-    LOG_WAIT(" hop-down ", "our certificate was refused", "certificate_revoked");
+    LOG_WAIT(" hop-down ", "the server refused our certificate: certificate revoked");
     house_close(&h, 1);
     p.n_done = p.n_scripts;
     peer_stop(&p);
