@@ -9,7 +9,7 @@
 #define CONNECTIONS_MAX 8
 #define ALL_CONNECTIONS_MAX 1000
 #define CLEAR_PAUSE_MS ((int64_t)15 * 60 * 1000)
-#define BUSY_MS 5000
+#define ASKED_PAUSE_MS 1000 /* a person's wish ends a rest that has lasted so long */
 
 /* ---- birth and death ---- */
 
@@ -84,7 +84,7 @@ void hop_done(struct hop *h)
 
 /* ---- the queue ---- */
 
-struct delivery *hop_next(struct hop *h)
+static struct delivery *take_off(struct hop *h)
 {
     struct delivery *d = h->queue;
     if (!d)
@@ -94,6 +94,14 @@ struct delivery *hop_next(struct hop *h)
         h->queue_end = &h->queue;
     d->next = NULL;
     h->n_queued--;
+    return d;
+}
+
+struct delivery *hop_next(struct hop *h)
+{
+    struct delivery *d = take_off(h);
+    if (d)
+        retry_pace_taken(&h->pace, clock_monotonic_ms(), h->queue != NULL);
     return d;
 }
 
@@ -128,10 +136,28 @@ static int64_t wall_at(int64_t monotonic_ms)
     return clock_wall_ms() + monotonic_ms - clock_monotonic_ms();
 }
 
+/* Not before the rest is over, of which a person may make a short one. */
+static void put_off(struct hop *h, struct delivery *d)
+{
+    if (d->asked)
+        delivery_defer_soon(d, "451 4.4.1 the next hop was tried just now",
+                            wall_at(h->down_until_ms));
+    else
+        delivery_defer(d, "4.4.1", h->why, wall_at(h->down_until_ms));
+}
+
+static void send_away(struct hop *h, struct delivery *d)
+{
+    int64_t turn = retry_pace_turn(&h->pace, clock_monotonic_ms(), relay_random(h->relay));
+    delivery_defer_soon(d, "451 4.3.2 the next hop is busy with other mail", wall_at(turn));
+}
+
 void hop_deliver(struct hop *h, struct delivery *d)
 {
     static const struct smtp_outcome discarded = {
         .code = 250, .enhanced = "2.0.0", .text = "Discarded", .ours = true};
+    if (d->asked)
+        h->down_until_ms = MIN(h->down_until_ms, h->failed_ms + ASKED_PAUSE_MS);
     if (h->relay->stopping) {
         delivery_give_back(d);
     } else if (h->route->kind == ROUTE_DISCARD) {
@@ -141,12 +167,9 @@ void hop_deliver(struct hop *h, struct delivery *d)
     } else if (h->route->kind == ROUTE_MAILDIR) {
         mailbox_deliver(d);
     } else if (h->down_until_ms > clock_monotonic_ms()) {
-        delivery_defer(d, "4.4.1", h->why, wall_at(h->down_until_ms));
+        put_off(h, d);
     } else if (is_full(h)) {
-        /* The more were sent off, the later this one comes back. */
-        uint64_t spread = BUSY_MS + 20 * ++h->n_sent_off;
-        int64_t wait = BUSY_MS + (int64_t)(relay_random(h->relay) % spread);
-        delivery_defer_soon(d, clock_wall_ms() + wait);
+        send_away(h, d);
     } else {
         enqueue(h, d);
         hop_spread(h);
@@ -155,7 +178,7 @@ void hop_deliver(struct hop *h, struct delivery *d)
 
 void hop_stop(struct hop *h)
 {
-    for (struct delivery *d; (d = hop_next(h));)
+    for (struct delivery *d; (d = take_off(h));)
         delivery_give_back(d);
     for (struct conn *c = h->conns, *next; c; c = next) {
         next = conn_next(c);
@@ -194,7 +217,6 @@ void hop_is_up(struct hop *h)
     if (h->failures)
         log_message(LOG_LEVEL_NOTICE, "hop-up", "%s answers again", h->label);
     h->failures = 0;
-    h->n_sent_off = 0;
     h->down_until_ms = 0;
     h->no_more_until_ms = 0;
     h->n_up++;
@@ -211,7 +233,7 @@ void hop_goes_clear(struct hop *h, const char *why)
 static void defer_all(struct hop *h)
 {
     struct delivery *d;
-    for (size_t n = h->n_queued; n > 0 && (d = hop_next(h)); n--)
+    for (size_t n = h->n_queued; n > 0 && (d = take_off(h)); n--)
         delivery_defer(d, "4.4.1", h->why, wall_at(h->down_until_ms));
 }
 
@@ -224,12 +246,14 @@ void hop_lost(struct hop *h, const char *why)
     }
     (void)snprintf(h->why, sizeof(h->why), "%s", why);
     h->failures++;
+    h->failed_ms = clock_monotonic_ms();
     int64_t pause = retry_hop_pause(h->failures, relay_random(h->relay));
     if (h->n_up) {
-        h->no_more_until_ms = clock_monotonic_ms() + pause;
+        h->no_more_until_ms = h->failed_ms + pause;
         return;
     }
-    h->down_until_ms = clock_monotonic_ms() + pause;
+    h->down_until_ms = h->failed_ms + pause;
+    h->pace = (struct retry_pace){0};
     struct log_line l;
     log_begin(&l, LOG_LEVEL_WARNING, "hop-down");
     log_text(&l, "hop", h->label);

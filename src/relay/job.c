@@ -69,6 +69,7 @@ static void gather(struct job *job,
         if (hops[k] != d->hop)
             continue;
         order[n] = k;
+        d->asked = d->asked || job->m->targets[k].asked;
         recipients[n++] = recipient_of(&job->m->targets[k]);
         hops[k] = NULL;
     }
@@ -264,7 +265,7 @@ void delivery_defer(struct delivery *d, const char *enhanced, const char *text, 
 }
 
 /* No attempt, so neither the age limit nor the usual wait applies. */
-void delivery_defer_soon(struct delivery *d, int64_t when_ms)
+void delivery_defer_soon(struct delivery *d, const char *text, int64_t when_ms)
 {
     for (size_t i = 0; i < d->msg.n_recipients; i++) {
         size_t t = d->targets[i];
@@ -277,7 +278,7 @@ void delivery_defer_soon(struct delivery *d, int64_t when_ms)
         d->job->results[t] = (struct spool_result){
             .outcome = SPOOL_DEFERRED,
             .retry_ms = when_ms,
-            .last_reply = "451 4.3.2 the next hop is busy with other mail",
+            .last_reply = text,
             .delay_reported = d->job->m->targets[t].delay_reported,
         };
     }

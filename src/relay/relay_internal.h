@@ -91,6 +91,7 @@ struct delivery {
     const size_t *targets;    /* which of the message's, parallel to msg.recipients */
     struct smtp_client_message msg;
     int64_t begun_ms;         /* monotonic */
+    bool asked;               /* by a person, for now */
     bool again;               /* was taken back once already */
     bool touched;             /* a recipient has its fate */
 };
@@ -114,8 +115,8 @@ void job_start(struct relay *r, struct spool_message *m);
 void delivery_outcome(struct delivery *d, size_t i, const struct smtp_outcome *o, const struct via *via);
 /* The same outcome, made by us, for all that have none.  retry_ms: not before (wall clock); 0: as usual. */
 void delivery_defer(struct delivery *d, const char *enhanced, const char *text, int64_t retry_ms);
-/* The next hop was too busy: nothing was tried, and will not be before `when_ms`. */
-void delivery_defer_soon(struct delivery *d, int64_t when_ms);
+/* Nothing was tried, for the reason in `text` (static), and will not be before `when_ms`. */
+void delivery_defer_soon(struct delivery *d, const char *text, int64_t when_ms);
 /* The delivery has ended; those without outcome are deferred. */
 void delivery_done(struct delivery *d);
 /* Nothing was tried, and nothing will be: shutdown. */
@@ -143,10 +144,11 @@ struct hop {
     unsigned conns_max;
     /* The last trouble; times are monotonic. */
     unsigned failures;
+    int64_t failed_ms;        /* the last failure */
     int64_t down_until_ms;    /* nothing is tried before */
     int64_t no_more_until_ms; /* no connection beside those that work before */
     int64_t clear_until_ms; /* TLS fails here: opportunistic goes without */
-    uint64_t n_sent_off;     /* deliveries it was too busy for, since it was up */
+    struct retry_pace pace; /* of deliveries it was too busy for */
     char why[HOP_WHY_MAX];
 };
 

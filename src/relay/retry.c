@@ -40,3 +40,31 @@ int64_t retry_hop_pause(unsigned failures, uint64_t random)
         pause *= 2;
     return jitter(MIN(pause, 10 * MINUTE_MS), random);
 }
+
+#define PACE_WINDOW_MS 200
+#define PACE_NEAR_MS 20 /* sooner it would find the hop as it is */
+#define PACE_FAR_MS (10 * MINUTE_MS)
+#define PACE_UNKNOWN_US 1000
+
+void retry_pace_taken(struct retry_pace *p, int64_t now_ms, bool more)
+{
+    int64_t elapsed = now_ms - p->since_ms;
+    p->taken++;
+    if (p->since_ms && elapsed >= PACE_WINDOW_MS)
+        p->gap_us = elapsed * 1000 / p->taken;
+    if (p->since_ms && more && elapsed < PACE_WINDOW_MS)
+        return;
+    p->since_ms = more ? now_ms : 0;
+    p->taken = 0;
+}
+
+int64_t retry_pace_turn(struct retry_pace *p, int64_t now_ms, uint64_t random)
+{
+    int64_t gap_us = p->gap_us ? p->gap_us * 3 / 4 : PACE_UNKNOWN_US;
+    int64_t far_ms = now_ms + PACE_FAR_MS;
+    int64_t turn_us = MAX(p->last_us + gap_us, (now_ms + PACE_NEAR_MS) * 1000);
+    if (turn_us >= far_ms * 1000)
+        return far_ms - (int64_t)(random % (uint64_t)(PACE_FAR_MS / 2));
+    p->last_us = turn_us;
+    return turn_us / 1000;
+}

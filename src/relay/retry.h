@@ -26,4 +26,19 @@ bool retry_is_over(const struct retry_policy *p, int64_t age_ms);
  * twice as long each time, ten minutes at most. */
 int64_t retry_hop_pause(unsigned failures, uint64_t random);
 
+/* A next hop with all it can hold sends messages away, each for a turn of its own: they come back one after the other,
+ * a little faster than the hop has been taking them, so that it neither runs dry nor is asked in vain too often.
+ * Zero is a good start.  Times are monotonic. */
+struct retry_pace {
+    int64_t since_ms; /* the hop is busy since, as far as measured; 0: it is not */
+    int64_t taken;    /* since then */
+    int64_t gap_us;   /* between two turns; 0: not known yet */
+    int64_t last_us;  /* the last turn that was given */
+};
+
+/* The hop took a message; do more wait for it? */
+void retry_pace_taken(struct retry_pace *p, int64_t now_ms, bool more);
+/* The next turn.  Beyond ten minutes turns are given by chance, in the five before. */
+int64_t retry_pace_turn(struct retry_pace *p, int64_t now_ms, uint64_t random);
+
 #endif

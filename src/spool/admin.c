@@ -106,7 +106,7 @@ static void load_row(struct page *pg, struct query *q, int64_t now)
         .last_reply = keep(pg, q, 12),
         .size = query_int(q, 6),
         .received_ms = query_int(q, 7),
-        .next_attempt_ms = query_int(q, 4),
+        .next_attempt_ms = query_int(q, 4) == NEXT_ASKED ? now : query_int(q, 4),
         .attempts = (unsigned)query_int(q, 5),
         .state = state_of(pg, q, now),
     };
@@ -244,8 +244,11 @@ int spool_admin_body(struct spool_admin *a,
 /* ---- steering ---- */
 
 static const char *const action_sql[] = {
-    [SPOOL_FLUSH] = ("UPDATE recipient SET next_ms = ?3 WHERE message > ?1 AND message <= ?2"
-                     " AND active = 0 AND held = 0 AND next_ms > ?3"),
+    /* [rfc4865 4.2] What its sender wants held for a while stays held (FUT-01). */
+    [SPOOL_FLUSH] =
+        ("UPDATE recipient SET next_ms = ?4 WHERE message > ?1 AND message <= ?2"
+         " AND active = 0 AND held = 0 AND next_ms <> ?4"
+         " AND (SELECT release_ms FROM message WHERE id = recipient.message) <= ?3"),
     [SPOOL_HOLD] =
         "UPDATE recipient SET held = 1 WHERE message > ?1 AND message <= ?2 AND held = 0",
     [SPOOL_RELEASE] =
@@ -300,7 +303,8 @@ static int change_slice(struct steering *s, int64_t from, int64_t to)
         return r;
     int64_t changed = 0;
     r = s->action == SPOOL_FLUSH
-            ? query_run(s->q[A_ACTION], VALUES(v_int(from), v_int(to), v_int(s->now_ms)))
+            ? query_run(s->q[A_ACTION],
+                        VALUES(v_int(from), v_int(to), v_int(s->now_ms), v_int(NEXT_ASKED)))
             : query_run(s->q[A_ACTION], VALUES(v_int(from), v_int(to)));
     if (r == 0)
         changed = db_changes(db);

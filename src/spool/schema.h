@@ -11,6 +11,9 @@
     0x506f7374 /* "Post", in the file's header: file(1) and we know it by that */
 #define SCHEMA_VERSION 1
 
+/* recipient.next_ms of what `postern queue flush` asks for: before everything else, and seen to be asked for. */
+#define NEXT_ASKED 0
+
 /* Creates the file (mode 0600) when it is missing; *ret_path is its real path, malloc'ed: a spool reached by
  * two names must not look like two. */
 MUST_USE int schema_create_file(const char *path, char **ret_path, char *why);

@@ -107,6 +107,7 @@ struct spool_target { /* one recipient that is due */
     unsigned notify;
     unsigned attempts; /* made so far */
     bool delay_reported;
+    bool asked; /* by `postern queue flush`: to be tried now, whatever is remembered of the next hop */
 };
 
 /* Everything needed to attempt delivery; owned by the receiver, freed by spool_finish(). */

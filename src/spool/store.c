@@ -53,7 +53,7 @@ static const char *const sql[Q_COUNT] = {
     [Q_NEXT_DUE] = "SELECT min(next_ms) FROM recipient WHERE active = 0 AND held = 0",
     [Q_ENVELOPE] = "SELECT size, received_ms, release_ms, body_type, smtputf8, ret, reverse_path,"
                    " identity, session, auth, envid, body FROM message WHERE id = ?",
-    [Q_TARGETS] = "SELECT n, notify, attempts, delay_reported, address, orcpt FROM recipient"
+    [Q_TARGETS] = "SELECT n, notify, attempts, delay_reported, address, orcpt, next_ms FROM recipient"
                   " WHERE message = ? AND active = 0 AND held = 0 AND +next_ms <= ? LIMIT ?",
     [Q_CLAIM] = "UPDATE recipient SET active = 1 WHERE message = ? AND n = ?",
     [Q_UNCLAIM] = "UPDATE recipient SET active = 0 WHERE message = ? AND n = ?",
@@ -270,6 +270,7 @@ static int load_targets(struct store *st, struct parcel *p, int64_t now_ms)
                                   .notify = (unsigned)query_int(q, 1),
                                   .attempts = (unsigned)query_int(q, 2),
                                   .delay_reported = query_int(q, 3) != 0,
+                                  .asked = query_int(q, 6) == NEXT_ASKED,
                               },
                               address ? address : "", query_text(q, 5), &capacity);
         if (r < 0)

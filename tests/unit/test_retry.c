@@ -78,6 +78,58 @@ static void a_dead_hop_is_left_alone_longer_and_longer(void **state)
     assert_in_range(retry_hop_pause(4000000000U, MIDDLE), 540 * 1000, 660 * 1000);
 }
 
+#define FAR_MS (10 * MIN_MS)
+
+/* Turns come at once and one by one, at a pace that follows the hop's own. */
+static void a_busy_hop_gives_turns_at_its_pace(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t takes_every_ms, want_each_us; /* 0: it has taken none yet */
+    } rows[] = {
+        {"not known yet", 0,     1000   },
+        {"fast",          1,     750    },
+        {"slow",          100,   75000  },
+        {"very slow",     60000, 45000000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct retry_pace p = {0};
+        int64_t now = 5000;
+        for (int n = 0; rows[i].takes_every_ms && n < 1000; n++)
+            retry_pace_taken(&p, now += rows[i].takes_every_ms, true);
+        int64_t first = retry_pace_turn(&p, now, MIDDLE), last = first;
+        check(rows[i].name, first >= now && first <= now + rows[i].want_each_us / 1000 + 20);
+        for (int n = 1; n < 10; n++)
+            last = retry_pace_turn(&p, now, MIDDLE);
+        check(rows[i].name, last == first + 9 * rows[i].want_each_us / 1000);
+    }
+}
+
+/* What lies idle in between says nothing about how fast a hop is. */
+static void an_idle_hop_is_not_a_slow_one(void **state)
+{
+    (void)state;
+    struct retry_pace p = {0};
+    int64_t now = 5000;
+    for (int n = 0; n < 3000; n++)
+        retry_pace_taken(&p, now += n % 300 ? 1 : 3600000, n % 300 != 299);
+    assert_in_range(p.gap_us, 900, 1100);
+}
+
+static void no_turn_is_too_far(void **state)
+{
+    (void)state;
+    struct retry_pace p = {.gap_us = MIN_MS * 1000};
+    int64_t now = 5000, late = 0;
+    for (uint64_t n = 0; n < 1000; n++) {
+        int64_t turn = retry_pace_turn(&p, now, n * 0x9e3779b97f4a7c15U);
+        check("a turn", turn > now && turn <= now + FAR_MS);
+        late += turn > now + FAR_MS * 3 / 4;
+    }
+    assert_in_range(late, 300, 700); /* they do not come back all at once */
+}
+
 static void domains_find_their_routes(void **state)
 {
     (void)state;
@@ -147,6 +199,9 @@ int main(void)
         cmocka_unit_test(a_message_is_given_up_after_five_days),
         cmocka_unit_test(settings_are_kept),
         cmocka_unit_test(a_dead_hop_is_left_alone_longer_and_longer),
+        cmocka_unit_test(a_busy_hop_gives_turns_at_its_pace),
+        cmocka_unit_test(an_idle_hop_is_not_a_slow_one),
+        cmocka_unit_test(no_turn_is_too_far),
         cmocka_unit_test(domains_find_their_routes),
         cmocka_unit_test(only_equal_hops_share_connections),
     };

@@ -844,7 +844,26 @@ static void a_flush_is_noticed_by_the_server(void **state)
     struct spool_message *m = kit_take_offer(k);
     assert_in_range(clock_monotonic_ms() - from, 0, 3000);
     assert_int_equal(m->targets[0].attempts, 1);
+    assert_true(m->targets[0].asked);
+    kit_finish_all(k, m, SPOOL_DEFERRED, clock_wall_ms());
+    m = kit_take_offer(k);
+    assert_false(m->targets[0].asked); /* once */
     kit_finish_all(k, m, SPOOL_DELIVERED, 0);
+}
+
+/* FUT-01: not before its time, whoever asks. */
+static void a_flush_leaves_what_is_for_later(void **state)
+{
+    struct kit *k = *state;
+    struct kit_commit c = {.kit = k};
+    struct spool_draft *d = spool_begin(k->spool, k->loop);
+    struct spool_envelope env = {.reverse_path = "a@example.org",
+                                 .release_ms = clock_wall_ms() + 3600000};
+    struct spool_recipient to = {.address = "b@example.net"};
+    spool_commit(&d, &env, &to, 1, kit_done, &c);
+    KIT_WAIT(k, c.done);
+    assert_int_equal(c.error, 0);
+    assert_int_equal(steer(k, SPOOL_FLUSH, NULL), 0);
 }
 
 static void what_is_held_stays_until_released(void **state)
@@ -1161,6 +1180,7 @@ int main(void)
         WITH_SPOOL(the_list_tells_states),
         WITH_SPOOL(a_long_list_comes_in_order_and_can_be_left),
         WITH_SPOOL(a_flush_is_noticed_by_the_server),
+        WITH_SPOOL(a_flush_leaves_what_is_for_later),
         WITH_SPOOL(what_is_held_stays_until_released),
         WITH_SPOOL(a_hold_outlives_the_attempt),
         WITH_SPOOL(a_message_deleted_in_flight_is_gone),
