@@ -1,10 +1,10 @@
 #include "app/cmd_probe.h"
 
-#include "probe/probe.h"
+#include "app/report_out.h"
+#include "probe/server_report.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -17,7 +17,8 @@ struct job {
     const char *ca, *certificate, *key, *tls; /* tls NULL: by the port */
     const char *tls_name;
     char *host, *port;
-    bool json, colour, terminal;
+    struct report_out out;
+    bool terminal;
 };
 
 /* ---- options ---- */
@@ -34,8 +35,10 @@ static const struct option options[] = {
     {"helo",              required_argument, NULL, 'e'},
     {"timeout",               required_argument, NULL, 's'},
     {"json",         no_argument, NULL, 'j'},
-    {"help",              no_argument, NULL, 'h'},
-    {0                 },
+    {"junit",              required_argument, NULL, 'u'},
+    {"html",                  required_argument, NULL, 'l'},
+    {"help",no_argument, NULL, 'h'},
+    {0              },
 };
 
 static void print_help(FILE *to)
@@ -56,6 +59,8 @@ static void print_help(FILE *to)
         "  --helo NAME         in EHLO [probe.invalid]\n"
         "  --timeout SECONDS   for each answer [10]\n"
         "  --json              the report as JSON\n"
+        "  --junit FILE        the report as JUnit XML as well\n"
+        "  --html FILE         the report as a page as well\n"
         "\n"
         "Exit code: 0 conforming, 1 not conforming, 2 could not tell.\n",
         to);
@@ -116,8 +121,14 @@ static bool take(struct job *j, int c)
         return strcmp(optarg, "starttls") == 0 || strcmp(optarg, "implicit") == 0;
     case 's':
         return take_timeout(j, optarg);
+    case 'u':
+        j->out.junit = optarg;
+        return true;
+    case 'l':
+        j->out.html = optarg;
+        return true;
     default:
-        j->json = true;
+        j->out.json = true;
         return true;
     }
 }
@@ -171,7 +182,8 @@ static void complete(struct job *j)
     if (!p->to)
         p->to = p->from;
     j->terminal = isatty(STDERR_FILENO);
-    j->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    (void)snprintf(p->name, sizeof(p->name), "port %.20s, %s", j->port,
+                   p->target.implicit ? "implicit TLS" : "STARTTLS");
 }
 
 static int make_contexts(struct job *j, const char *program)
@@ -191,7 +203,7 @@ static int make_contexts(struct job *j, const char *program)
     return r;
 }
 
-/* ---- reports ---- */
+/* ---- the run ---- */
 
 static void on_progress(void *arg, unsigned done, unsigned of, const char *title)
 {
@@ -199,83 +211,6 @@ static void on_progress(void *arg, unsigned done, unsigned of, const char *title
     char line[80];
     (void)snprintf(line, sizeof(line), "%u of %u: %s", done + 1, of, title);
     fprintf(stderr, "\r%-78.78s", line);
-}
-
-static const char *conforms_name(enum probe_conforms c)
-{
-    static const char *const names[] = {"conforming", "not conforming", "could not tell"};
-    return names[c];
-}
-
-static void print_result(const struct job *j, const struct probe_result *r)
-{
-    static const char *const colours[] = {
-        [PROBE_NOT_RUN] = "\033[2m", [PROBE_PASS] = "\033[32m", [PROBE_FAIL] = "\033[1;31m",
-        [PROBE_WARN] = "\033[33m",   [PROBE_SEEN] = "\033[36m",
-    };
-    printf("%3u  %s%-8s%s %s\n", r->number, j->colour ? colours[r->status] : "",
-           probe_status_name(r->status), j->colour ? "\033[0m" : "", r->title);
-    printf("     %s; %s\n     %s\n", r->section, r->rows, r->detail);
-}
-
-static void print_text(const struct job *j)
-{
-    const struct probe *p = &j->probe;
-    enum rule rule = rule_of(&p->seen);
-    printf("%s port %s, %s%s%s\n\n", j->host, j->port,
-           p->target.implicit ? "implicit TLS" : "STARTTLS", *p->tls_version ? ", " : "",
-           p->tls_version);
-    for (unsigned i = 0; i < p->n_results; i++)
-        print_result(j, &p->results[i]);
-    struct client_class classes[CLIENT_CLASSES];
-    client_classes(&p->seen, classes);
-    printf("\nclients\n");
-    for (size_t i = 0; i < CLIENT_CLASSES; i++)
-        printf("  %-8s %-35s %s\n", seen_name(classes[i].works), classes[i].sends,
-               classes[i].clients);
-    printf("\nverdict  %s\n         %s\n", rule_words(rule), conforms_name(probe_conforms(p)));
-    if (*rule_advice(rule))
-        printf("change   %s\n", rule_advice(rule));
-}
-
-static json_t *results_json(const struct probe *p)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < p->n_results; i++) {
-        const struct probe_result *r = &p->results[i];
-        json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "number",
-                                              (int)r->number, "id", r->id, "title", r->title,
-                                              "section", r->section, "rows", r->rows, "status",
-                                              probe_status_name(r->status), "detail", r->detail));
-    }
-    return list;
-}
-
-static json_t *clients_json(const struct probe *p)
-{
-    struct client_class classes[CLIENT_CLASSES];
-    client_classes(&p->seen, classes);
-    json_t *list = json_array();
-    for (size_t i = 0; i < CLIENT_CLASSES; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s}", "sends", classes[i].sends, "clients",
-                                        classes[i].clients, "works", seen_name(classes[i].works)));
-    return list;
-}
-
-static void print_json(const struct job *j)
-{
-    const struct probe *p = &j->probe;
-    enum rule rule = rule_of(&p->seen);
-    json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "host", j->host,
-                             "port", j->port, "tls", p->tls_version, "verdict", rule_name(rule),
-                             "verdict-text", rule_words(rule), "change", rule_advice(rule),
-                             "result", conforms_name(probe_conforms(p)), "clients", clients_json(p),
-                             "cases", results_json(p));
-    if (root)
-        (void)json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(root);
 }
 
 static int run(struct job *j, const char *program)
@@ -291,11 +226,11 @@ static int run(struct job *j, const char *program)
     probe_run(&j->probe, j->terminal ? on_progress : NULL, j);
     if (j->terminal)
         fprintf(stderr, "\r%-78s\r", "");
-    if (j->json)
-        print_json(j);
-    else
-        print_text(j);
-    return (int)probe_conforms(&j->probe);
+    struct server_report *report = xcalloc(1, sizeof(*report));
+    server_report(report, &j->probe, 1);
+    int code = report_out(&report->r, &j->out, program);
+    free(report);
+    return code;
 }
 
 int cmd_probe(int argc, char **argv)

@@ -1,17 +1,9 @@
 #include "probe/probe.h"
 
+#include "base/clock.h"
 #include "probe/cases.h"
 
 #include <stdio.h>
-
-const char *probe_status_name(enum probe_status s)
-{
-    static const char *const names[] = {
-        [PROBE_NOT_RUN] = "not run", [PROBE_PASS] = "pass", [PROBE_FAIL] = "fail",
-        [PROBE_WARN] = "warning",    [PROBE_SEEN] = "seen",
-    };
-    return names[s];
-}
 
 /* Why a case cannot run now; NULL: it can. */
 static const char *missing(const struct probe *p, unsigned needs)
@@ -60,7 +52,9 @@ void probe_run(struct probe *p,
             (void)snprintf(r->detail, sizeof(r->detail), "%s", why);
             continue;
         }
+        int64_t begun_ms = clock_monotonic_ms();
         c->run(p, r);
+        r->took_ms = clock_monotonic_ms() - begun_ms;
         tried[c->needs & NEED_CERTIFICATE ? 1 : 0] = true;
     }
 }

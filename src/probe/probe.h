@@ -10,28 +10,22 @@
 #define POSTERN_PROBE_H
 
 #include "probe/dialogue.h"
+#include "probe/report.h"
 #include "probe/verdict.h"
 
 #define PROBE_DETAIL 320
 #define PROBE_CASES_MAX 32
-
-enum probe_status {
-    PROBE_NOT_RUN, /* detail says why */
-    PROBE_PASS,
-    PROBE_FAIL,
-    PROBE_WARN, /* a SHOULD is not followed */
-    PROBE_SEEN, /* no rule says what is right: an observation */
-};
-const char *probe_status_name(enum probe_status s);
 
 struct probe_result {
     unsigned number;
     const char *id, *title, *section, *rows;
     enum probe_status status;
     char detail[PROBE_DETAIL];
+    int64_t took_ms;
 };
 
 struct probe {
+    char name[64]; /* of the column in a report */
     struct loop *loop;
     struct dialogue_target target;
     struct tls_context *plain;            /* shows no certificate */
@@ -47,8 +41,6 @@ struct probe {
     unsigned n_results;
     bool reached; /* TLS stood at least once */
 };
-
-enum probe_conforms { PROBE_CONFORMS, PROBE_CONFORMS_NOT, PROBE_CANNOT_TELL };
 
 void probe_run(struct probe *p,
                void (*progress)(void *arg, unsigned done, unsigned of, const char *title),

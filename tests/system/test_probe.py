@@ -3,6 +3,8 @@ import json
 import socket
 import ssl
 import threading
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,7 +19,7 @@ def probe(port, tls, credential=None, status=None, timeout=3):
     if credential:
         words += ["--certificate", credential.certificate, "--key", credential.key]
     report = json.loads(postern(*words, status=status).stdout)
-    report["by"] = {case["id"]: case for case in report["cases"]}
+    report["by"] = {case["id"]: case["results"][0] for case in report["cases"]}
     return report
 
 
@@ -26,7 +28,7 @@ def probe(port, tls, credential=None, status=None, timeout=3):
 def test_verdict_on_ourselves(house, zoo, policy, mode, verdict):
     report = probe(house[f"{policy}-{mode}"].port, mode, zoo["good"], status=0)
     assert report["verdict"] == verdict and report["result"] == "conforming", report
-    wrong = [c for c in report["cases"] if c["status"] in ("fail", "warning")]
+    wrong = [(name, c) for name, c in report["by"].items() if c["status"] in ("fail", "warning")]
     assert not wrong, wrong
     straight = report["clients"][-1]
     assert straight["sends"] == "straight to MAIL" and straight["works"] == ("yes" if policy == "implicit" else "no")
@@ -163,3 +165,54 @@ def test_nobody_there():
         port = s.getsockname()[1]
     report = probe(port, "implicit", status=2)
     assert "refused" in report["by"]["no-certificate"]["detail"].lower()
+
+
+class Page(HTMLParser):
+    """Sees that every element is closed in turn, that nothing is loaded, and collects the words."""
+    EMPTY = {"meta", "br"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words, self.tags = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        assert not {"src", "href", "onload"} & {name for name, _ in attributes}
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_reports_as_files(odd, zoo, tmp_path):
+    """JUnit XML and a page, with a server that would like to be markup."""
+    def answer(line, state):
+        state["in"] = state["cert"]
+        return "504 5.5.4 <script>alert('x')</script> & so on" if line.startswith("AUTH") else "usual"
+    junit, html = tmp_path / "r.xml", tmp_path / "r.html"
+    done = postern("probe", "server", f"127.0.0.1:{odd(answer)}", "--tls", "implicit", "--certificate",
+                   zoo["good"].certificate, "--key", zoo["good"].key, "--junit", junit, "--html", html, status=1)
+    assert "<script>alert('x')</script> & so on" in done.stdout
+    root = ElementTree.parse(junit).getroot()
+    cases = root.findall("testsuite/testcase")
+    assert root.tag == "testsuites" and len(cases) == int(root.get("tests"))
+    assert len(root.findall(".//failure")) == int(root.get("failures")) > 0
+    assert len(root.findall(".//skipped")) == int(root.get("skipped")) > 0
+    assert any("<script>" in e.text for e in root.iter("system-out"))
+    page = Page(html.read_text())
+    assert "script" not in page.tags and any("<script>" in w for w in page.words)
+    assert any("access rule" in w for w in page.words)
+
+
+def test_a_report_that_cannot_be_written(odd, zoo, tmp_path):
+    port = odd(lambda line, state: "usual")
+    done = postern("probe", "server", f"127.0.0.1:{port}", "--tls", "implicit", "--html", tmp_path / "no" / "r.html",
+                   status=73)
+    assert "r.html: No such file" in done.stderr
