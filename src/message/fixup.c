@@ -279,7 +279,10 @@ static enum action judge_field(struct fixup *f, enum kind kind)
 /* The colon is held: a field it is. */
 static int begin_field(struct fixup *f)
 {
-    f->kind = kind_of(str_upto(buf_str(&f->held), f->name_len));
+    struct str name = str_upto(buf_str(&f->held), f->name_len);
+    if (f->cfg.on_field)
+        f->cfg.on_field(f->arg, name, STR(""));
+    f->kind = kind_of(name);
     f->action = judge_field(f, f->kind);
     f->state = FIELD;
     f->in_field = true;
@@ -408,6 +411,8 @@ static size_t line_piece(struct fixup *f, struct str in, bool *ret_ends)
 
 static int pass_piece(struct fixup *f, struct str piece)
 {
+    if (f->cfg.on_field)
+        f->cfg.on_field(f->arg, STR(""), piece);
     remember_name(f, piece);
     if (f->action == DROP)
         return 0;

@@ -37,6 +37,10 @@ struct fixup_names {
 /* Looks at the names and may append whole fields to `add`.  0 or -errno, which ends the filter. */
 typedef int fixup_names_fn(void *arg, const struct fixup_names *names, struct buf *add);
 
+/* The header as it comes, removed fields included: a field begins with its name and no piece, the pieces of its body
+ * follow without a name. */
+typedef void fixup_field_fn(void *arg, struct str name, struct str piece);
+
 /* Strings are borrowed until fixup_free(). */
 struct fixup_config {
     bool add_date, add_message_id, remove_bcc; /* Return-Path always goes */
@@ -45,6 +49,7 @@ struct fixup_config {
     int64_t now_ms;                            /* wall clock */
     fixup_names_fn *on_names;                  /* called once, with the `arg` of the filter; NULL: nobody asks */
     bool take_sender;                          /* with on_names: Sender fields go */
+    fixup_field_fn *on_field;                  /* with the `arg` of the filter; NULL: nobody looks */
 };
 
 /* What was seen so far; complete for the header once header_done. */

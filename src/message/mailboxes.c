@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 
 #define DEPTH_MAX 16 /* of comments */
 #define PHRASE_MAX 4096
@@ -24,6 +25,7 @@ struct walk {
     void *arg;
     struct item item;
     bool in_group;
+    bool unqualified; /* an address may have no domain */
     int found;
 };
 
@@ -54,11 +56,23 @@ static int item_put(struct item *it, struct str s)
     return buf_append_str(to, s);
 }
 
-static int report(struct walk *w, struct str address)
+/* A local part alone is judged as one of some domain. */
+static enum smtp_path_error judge(const struct walk *w, struct str address)
 {
     struct smtp_path path;
-    enum smtp_path_error e = smtp_mailbox_parse(address, true, &path);
-    if (e != PATH_OK || path.domain.len == 0)
+    char whole[SMTP_LOCAL_MAX + 8];
+    if (!w->unqualified || memchr(address.p, '@', address.len))
+        return smtp_mailbox_parse(address, true, &path);
+    if (address.len > SMTP_LOCAL_MAX)
+        return PATH_TOO_LONG;
+    int len = snprintf(whole, sizeof(whole), "%.*s@x", STR_FMT(address));
+    return smtp_mailbox_parse((struct str){whole, (size_t)len}, true, &path);
+}
+
+static int report(struct walk *w, struct str address)
+{
+    enum smtp_path_error e = judge(w, address);
+    if (e != PATH_OK)
         return e == PATH_TOO_LONG ? -EMSGSIZE : -EINVAL;
     int r = w->each(w->arg, address);
     w->found += w->found < INT_MAX;
@@ -180,12 +194,13 @@ static int step(struct walk *w)
     return r;
 }
 
-int mailboxes_each(struct str body, mailbox_fn *each, void *arg)
+static int walk(struct str body, bool unqualified, mailbox_fn *each, void *arg)
 {
     struct walk w = {
         .rest = body,
         .each = each,
         .arg = arg,
+        .unqualified = unqualified,
         .item = {.bare = BUF_INIT(PHRASE_MAX), .angle = BUF_INIT(SMTP_PATH_MAX)}
     };
     int r = str_is_utf8(body) ? 0 : -EINVAL;
@@ -196,4 +211,14 @@ int mailboxes_each(struct str body, mailbox_fn *each, void *arg)
     buf_done(&w.item.bare);
     buf_done(&w.item.angle);
     return r ? r : w.found;
+}
+
+int mailboxes_each(struct str body, mailbox_fn *each, void *arg)
+{
+    return walk(body, false, each, arg);
+}
+
+int mailboxes_each_unqualified(struct str body, mailbox_fn *each, void *arg)
+{
+    return walk(body, true, each, arg);
 }

@@ -15,4 +15,7 @@ typedef int mailbox_fn(void *arg, struct str address);
  * that is too long. */
 MUST_USE int mailboxes_each(struct str body, mailbox_fn *each, void *arg);
 
+/* The same, and "root" is an address, too: whoever submits a message completes it. */
+MUST_USE int mailboxes_each_unqualified(struct str body, mailbox_fn *each, void *arg);
+
 #endif

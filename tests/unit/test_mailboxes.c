@@ -77,6 +77,30 @@ static void a_nul_is_no_part_of_an_address(void **state)
     buf_done(&got);
 }
 
+static void a_local_part_may_be_enough(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *want;
+        int result;
+    } table[] = {
+        {"root",                      "root",            1      },
+        {"Root <root>, bob@x.org",    "root bob@x.org",  2      },
+        {"\"a b\"",                   "\"a b\"",         1      },
+        {"two words",                 NULL,              -EINVAL},
+        {"a..b",                      NULL,              -EINVAL},
+        {"root@",                     NULL,              -EINVAL},
+        {"[192.0.2.1]",               NULL,              -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP(buf_done) struct buf got = BUF_INIT(1000);
+        int r = mailboxes_each_unqualified(str_of(table[i].body), join, &got);
+        check(table[i].body, r == table[i].result);
+        check(table[i].body, !table[i].want || str_eq(buf_str(&got), str_of(table[i].want)));
+        check(table[i].body, mailboxes_each(STR("root"), join, &got) == -EINVAL);
+    }
+}
+
 static int stop(void *arg, struct str address)
 {
     (void)arg;
@@ -107,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_of_a_field),
         cmocka_unit_test(a_nul_is_no_part_of_an_address),
+        cmocka_unit_test(a_local_part_may_be_enough),
         cmocka_unit_test(the_walk_ends_when_asked_to),
         cmocka_unit_test(lengths_have_a_maximum),
     };
