@@ -350,7 +350,7 @@ static int make_message(struct load *l)
     }
     l->message = (struct smtp_client_message){
         .reverse_path = cfg->from,
-        .body = SMTP_CLIENT_7BIT,
+        .body = SMTP_BODY_7BIT,
         .size = (int64_t)cfg->size,
         .recipients = l->recipients,
         .n_recipients = cfg->recipients,

@@ -294,9 +294,10 @@ int sink_new(struct loop *l, const struct sink_config *cfg, struct sink **ret, c
     s->cfg = *cfg;
     s->smtp = (struct smtp_server_config){
         .hostname = cfg->hostname,
-        .extensions = SMTP_EXT_PIPELINING | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 |
-                      SMTP_EXT_CHUNKING | SMTP_EXT_DSN | SMTP_EXT_SIZE | SMTP_EXT_BINARYMIME |
-                      SMTP_EXT_ENHANCED,
+        .extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) |
+                      SMTP_SET(SMTP_EXT_SMTPUTF8) | SMTP_SET(SMTP_EXT_CHUNKING) |
+                      SMTP_SET(SMTP_EXT_DSN) | SMTP_SET(SMTP_EXT_SIZE) |
+                      SMTP_SET(SMTP_EXT_BINARYMIME) | SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES),
         .recipients_max = RECIPIENTS_MAX,
     };
     s->listener = listener_start(l, fd, on_accept, s);

@@ -33,20 +33,20 @@ static struct smtp_client_message message_of(const struct spool_message *m)
         .auth = e->auth ? e->auth : "<>",
         .envid = e->envid,
         .ret = e->ret,
-        .body = (enum smtp_client_body)e->body,
+        .body = (enum smtp_body)e->body,
         .smtputf8 = e->smtputf8,
         .size = m->size,
     };
 }
 
-_Static_assert((int)SPOOL_BODY_7BIT == (int)SMTP_CLIENT_7BIT &&
-                   (int)SPOOL_BODY_8BITMIME == (int)SMTP_CLIENT_8BITMIME &&
-                   (int)SPOOL_BODY_BINARYMIME == (int)SMTP_CLIENT_BINARYMIME,
+_Static_assert((int)SPOOL_BODY_7BIT == (int)SMTP_BODY_7BIT &&
+                   (int)SPOOL_BODY_8BITMIME == (int)SMTP_BODY_8BITMIME &&
+                   (int)SPOOL_BODY_BINARYMIME == (int)SMTP_BODY_BINARYMIME,
                "the spool and the client engine name bodies alike");
-_Static_assert((int)SPOOL_NOTIFY_NEVER == (int)SMTP_CLIENT_NOTIFY_NEVER &&
-                   (int)SPOOL_NOTIFY_SUCCESS == (int)SMTP_CLIENT_NOTIFY_SUCCESS &&
-                   (int)SPOOL_NOTIFY_FAILURE == (int)SMTP_CLIENT_NOTIFY_FAILURE &&
-                   (int)SPOOL_NOTIFY_DELAY == (int)SMTP_CLIENT_NOTIFY_DELAY,
+_Static_assert((int)SPOOL_NOTIFY_NEVER == (int)SMTP_NOTIFY_NEVER &&
+                   (int)SPOOL_NOTIFY_SUCCESS == (int)SMTP_NOTIFY_SUCCESS &&
+                   (int)SPOOL_NOTIFY_FAILURE == (int)SMTP_NOTIFY_FAILURE &&
+                   (int)SPOOL_NOTIFY_DELAY == (int)SMTP_NOTIFY_DELAY,
                "and NOTIFY");
 
 static struct hop *hop_of(const struct relay *r, const char *address)

@@ -6,9 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-static const unsigned extensions = SMTP_EXT_PIPELINING | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 |
-                                   SMTP_EXT_CHUNKING | SMTP_EXT_DSN | SMTP_EXT_SIZE |
-                                   SMTP_EXT_ENHANCED;
+static const unsigned extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) |
+                                   SMTP_SET(SMTP_EXT_SMTPUTF8) | SMTP_SET(SMTP_EXT_CHUNKING) |
+                                   SMTP_SET(SMTP_EXT_DSN) | SMTP_SET(SMTP_EXT_SIZE) |
+                                   SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES);
 
 void credentials_unref(struct credentials *c)
 {

@@ -58,30 +58,28 @@ struct smtp_client_config { /* copied; the strings are borrowed */
     unsigned recipients_max; /* in one transaction; 0: 1000 */
 };
 
-enum smtp_client_body { SMTP_CLIENT_7BIT, SMTP_CLIENT_8BITMIME, SMTP_CLIENT_BINARYMIME };
-
-enum {
-    SMTP_CLIENT_NOTIFY_NEVER = 1,
-    SMTP_CLIENT_NOTIFY_SUCCESS = 2,
-    SMTP_CLIENT_NOTIFY_FAILURE = 4,
-    SMTP_CLIENT_NOTIFY_DELAY = 8,
-};
-
 struct smtp_client_recipient {
     const char *address; /* without <> */
     const char *orcpt;   /* "rfc822;xtext", NULL: none */
-    unsigned notify;     /* set of the above; 0: not said */
+    unsigned notify;     /* set of SMTP_NOTIFY_*; 0: not said */
 };
 
-/* Borrowed until `finished`.  Of the parameters only those go out that the server offered (SMTP-10). */
+/* Borrowed until `finished`.  Of the parameters only those go out that the server offered (SMTP-10); what makes no
+ * sense without its extension (an 8-bit text, SMTPUTF8, REQUIRETLS, a release time, return by a deadline), and what
+ * `required` names, is then refused. */
 struct smtp_client_message {
     const char *reverse_path; /* without <>, "" for the null reverse-path */
     const char *auth;         /* mailbox or "<>" for AUTH=; NULL: none (RFC 4954 section 5) */
     const char *envid;        /* xtext, NULL: none */
     char ret;                 /* 'F', 'H', 0 */
-    enum smtp_client_body body;
+    enum smtp_body body;
     bool smtputf8;
     bool requiretls;
+    int64_t hold_for;         /* seconds, HOLDFOR= (RFC 4865); 0: none */
+    const char *hold_until;   /* date-time of RFC 3339, HOLDUNTIL=; NULL: none */
+    struct smtp_deliver_by deliver_by;
+    int priority;             /* MT-PRIORITY (RFC 6710), 0: the ordinary one */
+    uint32_t required;        /* extensions the message must not go without */
     int64_t size; /* octets of text; -1: not known */
     const struct smtp_client_recipient *recipients;
     size_t n_recipients;
@@ -144,7 +142,8 @@ void smtp_client_lost(struct smtp_client *c, const char *why);
 
 /* Begins a message.  Nothing was sent when it fails:
  * -EBUSY    not ready
- * -ENOTSUP  this server cannot take this message; *ret_why says so as every recipient's outcome, with static strings
+ * -ENOTSUP  this server cannot take this message; *ret_why says so as every recipient's outcome;
+ *           its strings are good until the next call
  * -EINVAL   an address or parameter holds what may not be sent; *ret_why likewise
  * -E2BIG    too many recipients
  * -ENOMEM */

@@ -7,36 +7,12 @@
 #define POSTERN_SMTP_CLIENT_EHLO_H
 
 #include "base/str.h"
-
-enum smtp_extension {
-    SMTP_EXT_8BITMIME,
-    SMTP_EXT_AUTH,
-    SMTP_EXT_BINARYMIME,
-    SMTP_EXT_BURL,
-    SMTP_EXT_CHUNKING,
-    SMTP_EXT_DELIVERBY,
-    SMTP_EXT_DSN,
-    SMTP_EXT_ENHANCEDSTATUSCODES,
-    SMTP_EXT_ETRN,
-    SMTP_EXT_EXPN,
-    SMTP_EXT_FUTURERELEASE,
-    SMTP_EXT_HELP,
-    SMTP_EXT_LIMITS,
-    SMTP_EXT_MT_PRIORITY,
-    SMTP_EXT_PIPELINING,
-    SMTP_EXT_REQUIRETLS,
-    SMTP_EXT_SIZE,
-    SMTP_EXT_SMTPUTF8,
-    SMTP_EXT_STARTTLS,
-    SMTP_EXT_VRFY,
-    SMTP_EXT_XCLIENT,
-    SMTP_EXT_COUNT,
-};
+#include "smtp/extension.h"
 
 #define SMTP_MECHANISMS_MAX 256
 
 struct smtp_capabilities {
-    uint32_t offered;                      /* bit for each smtp_extension */
+    uint32_t offered;                      /* set of extensions */
     char mechanisms[SMTP_MECHANISMS_MAX];  /* of AUTH, upper case, one space between; what does not fit is left out */
     uint64_t size_max;                     /* SIZE; 0: no limit was named */
     uint64_t mail_max, rcpt_max, domain_max; /* LIMITS (RFC 9422); 0: none */
@@ -49,8 +25,5 @@ void smtp_capabilities_read(struct smtp_capabilities *caps, struct str text);
 
 bool smtp_offers(const struct smtp_capabilities *caps, enum smtp_extension ext);
 bool smtp_offers_mechanism(const struct smtp_capabilities *caps, const char *mechanism);
-
-/* The keyword, for messages and reports. */
-const char *smtp_extension_name(enum smtp_extension ext);
 
 #endif

@@ -121,8 +121,8 @@ void client_put_mail(struct smtp_client *c);
 void client_put_rcpt(struct smtp_client *c, size_t i);
 /* Can its addresses and parameters stand in commands? */
 bool client_is_sendable(const struct smtp_client_message *m);
-/* Does it need what this server does not have?  BIT-01, CHNK-03, UTF-02, RTLS-01, SIZE-03. */
-bool client_is_too_much(const struct smtp_client *c, const struct smtp_client_message *m, struct smtp_outcome *ret_why);
+/* Does it need what this server does not have?  BIT-01, CHNK-03, UTF-02, RTLS-01, SIZE-03, FUT-01, DLB-01. */
+bool client_is_too_much(struct smtp_client *c, const struct smtp_client_message *m, struct smtp_outcome *ret_why);
 
 /* Sends the message in hand, from the first command. */
 void client_send_again(struct smtp_client *c);

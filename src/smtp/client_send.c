@@ -547,7 +547,7 @@ static int push_chunk(struct smtp_client *c, const char *data, size_t len, bool 
         c->tx.text_held = true;
         return -EAGAIN;
     }
-    if (c->tx.msg->body != SMTP_CLIENT_BINARYMIME && dots_check(&c->tx.dots, data, len, last) < 0)
+    if (c->tx.msg->body != SMTP_BODY_BINARYMIME && dots_check(&c->tx.dots, data, len, last) < 0)
         return -EBADMSG;
     if (len == 0 && !last)
         return 0;

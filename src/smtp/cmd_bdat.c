@@ -27,7 +27,7 @@ static enum smtp_decision bdat_gate(struct smtp_server *s, struct smtp_reply *r)
                         s->state == SS_GREET ? "Send EHLO first" : "No service here, only QUIT");
         return SMTP_NO;
     }
-    if (!(s->cfg->extensions & SMTP_EXT_CHUNKING)) {
+    if (!smtp_set_has(s->cfg->extensions, SMTP_EXT_CHUNKING)) {
         *r = smtp_reply(502, "5.5.1", "BDAT is not served here");
         return SMTP_NO;
     }

@@ -4,17 +4,14 @@
 #include <inttypes.h>
 
 /* Keywords that follow from the configuration alone, in the order listed. */
-static const struct {
-    unsigned extension;
-    const char *keyword;
-} keywords[] = {
-    {SMTP_EXT_PIPELINING, "PIPELINING"         },
-    {SMTP_EXT_8BITMIME,   "8BITMIME"           },
-    {SMTP_EXT_SMTPUTF8,   "SMTPUTF8"           },
-    {SMTP_EXT_CHUNKING,   "CHUNKING"           },
-    {SMTP_EXT_BINARYMIME, "BINARYMIME"         },
-    {SMTP_EXT_DSN,        "DSN"                },
-    {SMTP_EXT_ENHANCED,   "ENHANCEDSTATUSCODES"},
+static const enum smtp_extension keywords[] = {
+    SMTP_EXT_PIPELINING,
+    SMTP_EXT_8BITMIME,
+    SMTP_EXT_SMTPUTF8,
+    SMTP_EXT_CHUNKING,
+    SMTP_EXT_BINARYMIME,
+    SMTP_EXT_DSN,
+    SMTP_EXT_ENHANCEDSTATUSCODES,
 };
 
 /* False when the name is no name: the state stays as it was (SMTP-05). */
@@ -44,18 +41,18 @@ void cmd_helo(struct smtp_server *s, struct str args)
 /* AUTH and STARTTLS stand early: a client in the field overlooks them on the last line. */
 static int put_list(struct smtp_server *s, const struct smtp_offer *o)
 {
-    unsigned ext = s->cfg->extensions;
+    uint32_t set = s->cfg->extensions;
     int r = buf_printf(s->out, "250-%s\r\n", s->cfg->hostname);
     if (r == 0 && o->starttls)
         r = buf_puts(s->out, "250-STARTTLS\r\n");
     if (r == 0 && o->auth[0])
         r = buf_printf(s->out, "250-AUTH %s\r\n", o->auth);
-    if (r == 0 && ext & SMTP_EXT_SIZE)
+    if (r == 0 && smtp_set_has(set, SMTP_EXT_SIZE))
         r = s->cfg->size_max ? buf_printf(s->out, "250-SIZE %" PRIu64 "\r\n", s->cfg->size_max)
                              : buf_puts(s->out, "250-SIZE\r\n");
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(keywords); i++)
-        if (ext & keywords[i].extension)
-            r = buf_printf(s->out, "250-%s\r\n", keywords[i].keyword);
+        if (smtp_set_has(set, keywords[i]))
+            r = buf_printf(s->out, "250-%s\r\n", smtp_extension_name(keywords[i]));
     return r < 0 ? r : buf_puts(s->out, "250 HELP\r\n");
 }
 

@@ -38,14 +38,15 @@ param_body(struct smtp_server *s, struct transaction *t, struct str v, struct sm
     static const struct {
         const char *word;
         enum smtp_body body;
-        unsigned extension;
+        enum smtp_extension extension;
     } bodies[] = {
         {"7BIT",       SMTP_BODY_7BIT,       SMTP_EXT_8BITMIME  },
         {"8BITMIME",   SMTP_BODY_8BITMIME,   SMTP_EXT_8BITMIME  },
         {"BINARYMIME", SMTP_BODY_BINARYMIME, SMTP_EXT_BINARYMIME},
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
-        if (str_eq_nocase(v, str_of(bodies[i].word)) && s->cfg->extensions & bodies[i].extension) {
+        if (str_eq_nocase(v, str_of(bodies[i].word)) &&
+            smtp_set_has(s->cfg->extensions, bodies[i].extension)) {
             t->mail.body = bodies[i].body;
             return true;
         }
@@ -114,18 +115,19 @@ param_envid(struct smtp_server *s, struct transaction *t, struct str v, struct s
 static const struct mail_param {
     const char *keyword;
     bool has_value;
-    unsigned extension; /* 0: always understood.  AUTH= never causes 555 (AUTH-28) */
+    uint32_t
+        extensions; /* of one of these; 0: always understood.  AUTH= never causes 555 (AUTH-28) */
     bool (*take)(struct smtp_server *s,
                  struct transaction *t,
                  struct str value,
                  struct smtp_reply *r);
 } params[] = {
-    {"SIZE",     true,  SMTP_EXT_SIZE,                           param_size    },
-    {"BODY",     true,  SMTP_EXT_8BITMIME | SMTP_EXT_BINARYMIME, param_body    },
-    {"SMTPUTF8", false, SMTP_EXT_SMTPUTF8,                       param_smtputf8},
-    {"AUTH",     true,  0,                                       param_auth    },
-    {"RET",      true,  SMTP_EXT_DSN,                            param_ret     },
-    {"ENVID",    true,  SMTP_EXT_DSN,                            param_envid   },
+    {"SIZE",     true,  SMTP_SET(SMTP_EXT_SIZE),                                     param_size    },
+    {"BODY",     true,  SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_BINARYMIME), param_body    },
+    {"SMTPUTF8", false, SMTP_SET(SMTP_EXT_SMTPUTF8),                                 param_smtputf8},
+    {"AUTH",     true,  0,                                                           param_auth    },
+    {"RET",      true,  SMTP_SET(SMTP_EXT_DSN),                                      param_ret     },
+    {"ENVID",    true,  SMTP_SET(SMTP_EXT_DSN),                                      param_envid   },
 };
 
 static bool take_param(struct smtp_server *s,
@@ -137,7 +139,7 @@ static bool take_param(struct smtp_server *s,
     for (size_t i = 0; i < ARRAY_LEN(params); i++) {
         const struct mail_param *m = &params[i];
         if (!str_eq_nocase(p->keyword, str_of(m->keyword)) ||
-            (m->extension && !(s->cfg->extensions & m->extension)))
+            (m->extensions && !(s->cfg->extensions & m->extensions)))
             continue;
         if (*seen & 1U << i || p->has_value != m->has_value) {
             *r = smtp_reply(501, "5.5.4", "%s %s", m->keyword,

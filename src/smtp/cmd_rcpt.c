@@ -54,7 +54,7 @@ static bool take_param(struct smtp_server *s,
                        struct smtp_rcpt *rcpt,
                        struct smtp_reply *r)
 {
-    bool dsn = s->cfg->extensions & SMTP_EXT_DSN;
+    bool dsn = smtp_set_has(s->cfg->extensions, SMTP_EXT_DSN);
     if (dsn && str_eq_nocase(p->keyword, STR("NOTIFY"))) {
         if (rcpt->notify == 0 && p->has_value && notify_parse(p->value, &rcpt->notify))
             return true;

@@ -99,7 +99,7 @@ void server_end(struct smtp_server *s)
 static void put_reply(struct smtp_server *s, const struct smtp_reply *r)
 {
     struct smtp_reply plain;
-    if (!(s->cfg->extensions & SMTP_EXT_ENHANCED) && r->enhanced[0]) {
+    if (!smtp_set_has(s->cfg->extensions, SMTP_EXT_ENHANCEDSTATUSCODES) && r->enhanced[0]) {
         plain = *r;
         plain.enhanced = "";
         r = &plain;

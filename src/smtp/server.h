@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "smtp/address.h"
+#include "smtp/extension.h"
 #include "smtp/reply.h"
 
 #define SMTP_COMMAND_MAX 2048                  /* MAIL with every extension's allowance; others get as much */
@@ -23,8 +24,6 @@
 #define SMTP_TRANSACTION_MAX ((size_t)1 << 20) /* octets of envelope at most */
 
 struct smtp_server;
-
-enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 
 struct smtp_mail { /* MAIL, parsed; strings live as long as the transaction */
     struct smtp_path path;
@@ -36,8 +35,6 @@ struct smtp_mail { /* MAIL, parsed; strings live as long as the transaction */
     const char *envid; /* as received */
     char ret;          /* 'F', 'H', 0 */
 };
-
-enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
 
 struct smtp_rcpt {
     struct smtp_path path;
@@ -113,20 +110,9 @@ struct smtp_server_ops {
     void (*refused)(void *ctx, const char *verb, const struct smtp_reply *reply);
 };
 
-enum smtp_extension { /* what a listener offers; a parameter of one not offered is 555 (SMTP-10, SMTP-11) */
-    SMTP_EXT_PIPELINING = 1 << 0,
-    SMTP_EXT_8BITMIME = 1 << 1,
-    SMTP_EXT_SMTPUTF8 = 1 << 2,
-    SMTP_EXT_CHUNKING = 1 << 3,
-    SMTP_EXT_DSN = 1 << 4,
-    SMTP_EXT_SIZE = 1 << 5,
-    SMTP_EXT_BINARYMIME = 1 << 6,
-    SMTP_EXT_ENHANCED = 1 << 7,
-};
-
 struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
     const char *hostname;
-    unsigned extensions;     /* set of SMTP_EXT_* */
+    uint32_t extensions;     /* what is offered; a parameter of one that is not is 555 (SMTP-10, SMTP-11) */
     uint64_t size_max;       /* octets of text; 0: no limit */
     unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
     unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */

@@ -113,7 +113,7 @@ static bool check_enhanced(struct run *r, struct str reply, struct str line)
     bool has = has_enhanced_code(str_from(line, 4), class);
     bool hello = str_starts_nocase(reply, STR("250")) &&
                  str_starts_nocase(str_from(reply, 4), STR(WORLD_HOSTNAME));
-    if (!(r->setup.extensions & SMTP_EXT_ENHANCED) || class == '3' || hello || !r->greeted)
+    if (!smtp_set_has(r->setup.extensions, SMTP_EXT_ENHANCEDSTATUSCODES) || class == '3' || hello || !r->greeted)
         return !has || fail(r, "an enhanced code where none belongs: %.*s", STR_FMT(line));
     return has || fail(r, "no enhanced code of class %c: %.*s", class, STR_FMT(line));
 }
@@ -644,25 +644,12 @@ static bool plan_limit(struct plan *p, const char *word)
 /* "+binarymime", "-dsn" */
 static bool plan_extension(struct plan *p, const char *word)
 {
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } names[] = {
-        {"pipelining", SMTP_EXT_PIPELINING},
-        {"8bitmime",   SMTP_EXT_8BITMIME  },
-        {"smtputf8",   SMTP_EXT_SMTPUTF8  },
-        {"chunking",   SMTP_EXT_CHUNKING  },
-        {"dsn",        SMTP_EXT_DSN       },
-        {"size",       SMTP_EXT_SIZE      },
-        {"binarymime", SMTP_EXT_BINARYMIME},
-        {"enhanced",   SMTP_EXT_ENHANCED  },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (word[0] == '\0' || strcmp(word + 1, names[i].name) != 0)
+    for (enum smtp_extension e = 0; word[0] && e < SMTP_EXT_COUNT; e++) {
+        if (strcasecmp(word + 1, smtp_extension_name(e)) != 0)
             continue;
-        p->setup.extensions |= names[i].bit;
+        p->setup.extensions |= SMTP_SET(e);
         if (word[0] == '-')
-            p->setup.extensions &= ~names[i].bit;
+            p->setup.extensions &= ~SMTP_SET(e);
         return true;
     }
     return false;

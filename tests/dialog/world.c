@@ -806,8 +806,8 @@ struct world_setup world_default_setup(void)
         .errors_max = 20,
         .hops_max = 100,
         .workarounds = WORKAROUND_AUTH_ANSWERED_BY_COMMAND,
-        .extensions = SMTP_EXT_PIPELINING | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 |
-                      SMTP_EXT_CHUNKING | SMTP_EXT_DSN | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED,
+        .extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_SMTPUTF8) |
+                      SMTP_SET(SMTP_EXT_CHUNKING) | SMTP_SET(SMTP_EXT_DSN) | SMTP_SET(SMTP_EXT_SIZE) | SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES),
     };
 }
 

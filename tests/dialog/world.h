@@ -33,7 +33,7 @@ struct world_setup {
     bool listed_peer; /* the certificate shown is among the peers */
     uint64_t size_max;
     unsigned recipients_max, errors_max, hops_max;
-    unsigned extensions;
+    uint32_t extensions;
     bool busy; /* connections-max is reached */
     bool proxy; /* the client comes from a host that is listed as a proxy */
     unsigned workarounds;

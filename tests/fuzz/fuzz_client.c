@@ -27,7 +27,7 @@ static void must(bool holds)
 }
 
 static const struct smtp_client_recipient recipients[N_RECIPIENTS] = {
-    {.address = "a@x.example",       .notify = SMTP_CLIENT_NOTIFY_NEVER},
+    {.address = "a@x.example",       .notify = SMTP_NOTIFY_NEVER},
     {.address = "b@y.example",                              .orcpt = "rfc822;b@y.example"},
     {.address = "c@x.example"},
     {.address = "\"d >\"@z.example"      },

@@ -16,7 +16,7 @@ static const struct smtp_client_recipient three[] = {
 static const struct smtp_client_recipient noted[] = {
     {.address = "bob@example.net",
      .orcpt = "rfc822;bob@example.net",
-     .notify = SMTP_CLIENT_NOTIFY_SUCCESS | SMTP_CLIENT_NOTIFY_DELAY}
+     .notify = SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY}
 };
 static const struct smtp_client_recipient evil[] = {{.address = "bob@example.net>\r\nRSET"}};
 static const struct smtp_client_recipient spaced[] = {{.address = "bob@example.net> NOTIFY=NEVER"}};
@@ -28,29 +28,50 @@ static const struct {
     const char *name, *text;
     struct smtp_client_message m;
 } messages[] = {
-    {"plain",        "Hi\r\n.dot\r\n", {.reverse_path = "ann@example.org", .size = 10, TO(one)}                },
-    {"two",          "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(two)}                 },
-    {"three",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(three)}               },
-    {"unsized",      "Hi\r\n",         {.reverse_path = "ann@example.org", .size = -1, TO(one)}                },
-    {"large",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 100000, TO(one)}            },
-    {"bounce",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(one)}                                },
-    {"bare",         "Hi\nthere\r\n",  {.reverse_path = "", .size = 10, TO(one)}                               },
+    {"plain",        "Hi\r\n.dot\r\n", {.reverse_path = "ann@example.org", .size = 10, TO(one)}                                     },
+    {"two",          "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(two)}                                      },
+    {"three",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 4, TO(three)}                                    },
+    {"unsized",      "Hi\r\n",         {.reverse_path = "ann@example.org", .size = -1, TO(one)}                                     },
+    {"large",        "Hi\r\n",         {.reverse_path = "ann@example.org", .size = 100000, TO(one)}                                 },
+    {"bounce",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(one)}                                                     },
+    {"bare",         "Hi\nthere\r\n",  {.reverse_path = "", .size = 10, TO(one)}                                                    },
     {"full",
      "Hi\r\n",                         {.reverse_path = "ann@example.org",
       .auth = "ann+x@example.org",
       .envid = "id+2B1",
       .ret = 'H',
-      .body = SMTP_CLIENT_8BITMIME,
+      .body = SMTP_BODY_8BITMIME,
       .size = 4,
-      TO(noted)}                                                                                 },
-    {"unattributed", "Hi\r\n",         {.reverse_path = "a@b.example", .auth = "<>", .size = 4, TO(one)}       },
-    {"8bit",         "Hi\r\n",         {.reverse_path = "", .body = SMTP_CLIENT_8BITMIME, .size = 4, TO(one)}  },
-    {"binary",       "a\nb",           {.reverse_path = "", .body = SMTP_CLIENT_BINARYMIME, .size = 3, TO(one)}},
-    {"utf8",         "Hi\r\n",         {.reverse_path = "", .smtputf8 = true, .size = 4, TO(utf8)}             },
-    {"tls",          "Hi\r\n",         {.reverse_path = "", .requiretls = true, .size = 4, TO(one)}            },
-    {"evil",         "Hi\r\n",         {.reverse_path = "", .size = 4, TO(evil)}                               },
-    {"spaced",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(spaced)}                             },
-    {"hidden utf8",  "Hi\r\n",         {.reverse_path = "", .size = 4, TO(utf8)}                               },
+      TO(noted)}                                                                                                      },
+    {"unattributed", "Hi\r\n",         {.reverse_path = "a@b.example", .auth = "<>", .size = 4, TO(one)}                            },
+    {"8bit",         "Hi\r\n",         {.reverse_path = "", .body = SMTP_BODY_8BITMIME, .size = 4, TO(one)}                         },
+    {"binary",       "a\nb",           {.reverse_path = "", .body = SMTP_BODY_BINARYMIME, .size = 3, TO(one)}                       },
+    {"utf8",         "Hi\r\n",         {.reverse_path = "", .smtputf8 = true, .size = 4, TO(utf8)}                                  },
+    {"tls",          "Hi\r\n",         {.reverse_path = "", .requiretls = true, .size = 4, TO(one)}                                 },
+    {"hold",         "Hi\r\n",         {.reverse_path = "", .hold_for = 3600, .size = 4, TO(one)}                                   },
+    {"hold until",
+     "Hi\r\n",                         {.reverse_path = "", .hold_until = "2030-01-01T08:00:00Z", .size = 4, TO(one)}               },
+    {"hold twice",
+     "Hi\r\n",                         {.reverse_path = "", .hold_for = 1, .hold_until = "2030-01-01T08:00:00Z", .size = 4, TO(one)}},
+    {"hold split",
+     "Hi\r\n",                         {.reverse_path = "", .hold_until = "2030-01-01T08:00:00Z X", .size = 4, TO(one)}             },
+    {"return by",
+     "Hi\r\n",                         {.reverse_path = "", .deliver_by = {120, 'R', true}, .size = 4, TO(one)}                     },
+    {"return late",
+     "Hi\r\n",                         {.reverse_path = "", .deliver_by = {0, 'R', false}, .size = 4, TO(one)}                      },
+    {"tell by",      "Hi\r\n",         {.reverse_path = "", .deliver_by = {-5, 'N', false}, .size = 4, TO(one)}                     },
+    {"urgent",       "Hi\r\n",         {.reverse_path = "", .priority = 9, .size = 4, TO(one)}                                      },
+    {"idle",         "Hi\r\n",         {.reverse_path = "", .priority = -3, .size = 4, TO(one)}                                     },
+    {"beyond",       "Hi\r\n",         {.reverse_path = "", .priority = 10, .size = 4, TO(one)}                                     },
+    {"only urgent",
+     "Hi\r\n",                         {.reverse_path = "",
+      .priority = 9,
+      .required = SMTP_SET(SMTP_EXT_MT_PRIORITY) | SMTP_SET(SMTP_EXT_DSN),
+      .size = 4,
+      TO(one)}                                                                                                        },
+    {"evil",         "Hi\r\n",         {.reverse_path = "", .size = 4, TO(evil)}                                                    },
+    {"spaced",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(spaced)}                                                  },
+    {"hidden utf8",  "Hi\r\n",         {.reverse_path = "", .size = 4, TO(utf8)}                                                    },
 };
 
 /* ---- the driver ---- */
@@ -399,7 +420,7 @@ static void lmtp_answers_for_each_recipient(void **state)
 static void parameters_follow_the_offer(void **state)
 {
     (void)state;
-    run_file("parameters", 15);
+    run_file("parameters", 36);
 }
 
 static void limits_split_transactions(void **state)
