@@ -205,6 +205,7 @@ static const struct setting listener_settings[] = {
         WORDS({"ignore", HEADER_FROM_IGNORE}, {"reject", HEADER_FROM_REJECT}, {"add-sender", HEADER_FROM_ADD_SENDER})},
     {"peers",              setting_fingerprints, LIST(listener_config, peers)},
     {"proxy-protocol",     setting_ranges,       LIST(listener_config, proxies)},
+    {"xclient",            setting_ranges,       LIST(listener_config, xclients)},
     {"workarounds",        setting_words,        FIELD(listener_config, workarounds),
         WORDS({"auth-answered-by-command", WORKAROUND_AUTH_ANSWERED_BY_COMMAND})},
     {"message-size",       setting_size,         FIELD(listener_config, message_size_max), .min = 1024},

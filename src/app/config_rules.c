@@ -243,7 +243,7 @@ listener_role_rules(struct loader *l, const struct conf_node *b, const struct li
                        "peers are known by their certificates, and none is asked for; write "
                        "client-certificate = request with TLS");
     if (ls->role == ROLE_SUBMISSION && ls->cert_auth == CERT_AUTH_OFF &&
-        ls->client_certificate == TLS_CLIENT_CERT_OFF && !ls->passwords)
+        ls->client_certificate == TLS_CLIENT_CERT_OFF && !ls->passwords && !ls->n_xclients)
         config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME} or passwords = NAME",
                        ls->name);
     if (ls->recipients_max < 100)
@@ -274,6 +274,14 @@ static void listener_mechanisms(struct loader *l,
     if (ls->tls == LISTENER_TLS_NONE)
         config_mistake(l, place_of(b, "passwords"),
                        "passwords are taken inside TLS only, and this listener has tls = none");
+}
+
+/* The word of a proxy is heard, and what it is heard for may not be worth anything here. */
+static void listener_xclient(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
+{
+    if (ls->n_xclients && ls->need != NEED_ANY)
+        config_warning(l, place_of(b, "xclient"),
+                       "who logged in at the proxy is nobody here: that counts with require = any only");
 }
 
 static void listener_passwords(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
@@ -321,6 +329,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
         listener_client_certificates(l, b, ls);
     listener_table(l, b, "may-act-as", "authzid", ls->authz == AUTHZ_TABLE);
     listener_passwords(l, b, ls);
+    listener_xclient(l, b, ls);
     if (ls->limits && !find_block(l, "limits", ls->limits))
         config_mistake(l, place_of(b, "limits"),
                        "there is no limits \"%s\"; write limits %s { messages-per-minute = 60 }",

@@ -399,11 +399,13 @@ check_certificate(const struct policy_input *in, const struct authz *a, struct s
     return -EPERM;
 }
 
-bool policy_password(const struct policy_input *in,
-                     struct str user,
-                     struct str authzid,
-                     struct buf *identity,
-                     struct smtp_reply *ret)
+/* Somebody vouches that the client is `user`. */
+static bool name_logs_in(const struct policy_input *in,
+                         struct str user,
+                         struct str authzid,
+                         const char *credentials,
+                         struct buf *identity,
+                         struct smtp_reply *ret)
 {
     const struct authz *a = in->authz ? in->authz : &no_tables;
     CLEANUP(freep) char *name = xstrndup(user.p, user.len);
@@ -421,6 +423,26 @@ bool policy_password(const struct policy_input *in,
         *ret = smtp_reply(535, "5.7.8",
                           "The certificate and the password are not for the same identity");
     else if (r < 0)
-        *ret = not_chosen(r, authzid, "password", "");
+        *ret = not_chosen(r, authzid, credentials, "");
     return r == 0;
+}
+
+bool policy_password(const struct policy_input *in,
+                     struct str user,
+                     struct str authzid,
+                     struct buf *identity,
+                     struct smtp_reply *ret)
+{
+    return name_logs_in(in, user, authzid, "password", identity, ret);
+}
+
+bool policy_proxied(const struct policy_input *in,
+                    struct str login,
+                    struct buf *identity,
+                    struct smtp_reply *ret)
+{
+    if (in->need == NEED_ANY)
+        return name_logs_in(in, login, STR(""), "login", identity, ret);
+    *ret = smtp_reply(550, "5.7.0", "What is required here must be shown here, not to a proxy");
+    return false;
 }

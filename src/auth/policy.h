@@ -87,6 +87,11 @@ bool policy_offers_passwords(const struct policy_input *in);
 /* Why it is not: the answer to AUTH with such a mechanism. */
 struct smtp_reply policy_no_passwords(const struct policy_input *in, const char *mechanism);
 
+/* A proxy that the listener lists has authenticated its client as `login`, and says so with XCLIENT.  It counts where any
+ * kind of credential does (NEED_ANY), as the proxy does not tell which it was.  On true `identity` holds who the client is
+ * now; else reply says why. */
+bool policy_proxied(const struct policy_input *in, struct str login, struct buf *identity, struct smtp_reply *ret);
+
 /* The password of `user` was right.  On true `identity` holds who the client is now; else reply says why. */
 bool policy_password(const struct policy_input *in, struct str user, struct str authzid, struct buf *identity, struct smtp_reply *ret);
 

@@ -37,6 +37,13 @@ static int parse_bits(const char *text, unsigned max, unsigned *ret)
     return n <= max ? 0 : -EINVAL;
 }
 
+int net_address_parse(const char *text, unsigned char ip[16])
+{
+    if (inet_pton(AF_INET, text, ip) == 1)
+        return 4;
+    return inet_pton(AF_INET6, text, ip) == 1 ? 16 : -EINVAL;
+}
+
 int net_range_parse(const char *text, struct net_range *ret)
 {
     struct net_range r = {.unix_socket = strcmp(text, "unix") == 0};

@@ -13,6 +13,9 @@ struct net_range {
 /* -EINVAL when it is no range; bits beyond the prefix must be zero. */
 MUST_USE int net_range_parse(const char *text, struct net_range *ret);
 
+/* The octets of a numeric address: returns 4 or 16, or -EINVAL. */
+MUST_USE int net_address_parse(const char *text, unsigned char ip[16]);
+
 /* `address` is as stream_peer_address() says it. */
 bool net_range_holds(const struct net_range *r, const char *address);
 

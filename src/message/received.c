@@ -45,13 +45,14 @@ static bool is_untagged_ipv6(struct str s)
 }
 
 /* TCP-info [rfc5321 4.4]; the zone of a link-local address means nothing elsewhere. */
-static int put_peer(const char *address, struct buf *out)
+static int put_peer(const char *name, const char *address, struct buf *out)
 {
     struct str a = str_of(address);
     ssize_t zone = str_find(a, '%');
     if (zone >= 0)
         a = str_upto(a, (size_t)zone);
-    return buf_printf(out, " ([%s%.*s])", str_find(a, ':') >= 0 ? "IPv6:" : "", STR_FMT(a));
+    return buf_printf(out, " (%s%s[%s%.*s])", name ? name : "", name ? " " : "",
+                      str_find(a, ':') >= 0 ? "IPv6:" : "", STR_FMT(a));
 }
 
 static int put_from(const struct received_facts *f, struct buf *out)
@@ -60,7 +61,7 @@ static int put_from(const struct received_facts *f, struct buf *out)
     bool untagged = is_untagged_ipv6(helo);
     int r = buf_printf(out, "Received: from %s%.*s", untagged ? "[IPv6:" : "",
                        STR_FMT(str_from(helo, untagged ? 1 : 0)));
-    return r < 0 || !f->peer_address ? r : put_peer(f->peer_address, out);
+    return r < 0 || !f->peer_address ? r : put_peer(f->peer_name, f->peer_address, out);
 }
 
 static int put_by(const struct received_facts *f, struct buf *out)

@@ -6,6 +6,7 @@
 
 struct received_facts {
     struct str helo;          /* as the client said it, already checked */
+    const char *peer_name;    /* a domain, stands before the address; NULL: not known */
     const char *peer_address; /* numeric; written as an address literal, IPv6: with its tag (RFC
                                  5321 4.1.3) */
     const char *hostname;     /* ours */

@@ -144,20 +144,31 @@ struct credentials *endpoint_credentials(struct endpoint *e)
     return c;
 }
 
-bool endpoint_lists_proxy(const struct endpoint *e, const char *address)
+static bool ranges_hold(const struct net_range *ranges, size_t n, const char *address)
 {
-    for (size_t i = 0; i < e->cfg->n_proxies; i++)
-        if (net_range_holds(&e->proxies[i], address))
+    for (size_t i = 0; i < n; i++)
+        if (net_range_holds(&ranges[i], address))
             return true;
     return false;
 }
 
-static void proxies_compile(struct endpoint *e)
+bool endpoint_lists_proxy(const struct endpoint *e, const char *address)
 {
-    e->proxies = xcalloc(e->cfg->n_proxies + 1, sizeof(*e->proxies));
-    for (size_t i = 0; i < e->cfg->n_proxies; i++)
-        if (net_range_parse(e->cfg->proxies[i], &e->proxies[i]) < 0)
+    return ranges_hold(e->proxies, e->cfg->n_proxies, address);
+}
+
+bool endpoint_lists_xclient(const struct endpoint *e, const char *address)
+{
+    return ranges_hold(e->xclients, e->cfg->n_xclients, address);
+}
+
+static struct net_range *ranges_compile(char *const *texts, size_t n)
+{
+    struct net_range *ranges = xcalloc(n + 1, sizeof(*ranges));
+    for (size_t i = 0; i < n; i++)
+        if (net_range_parse(texts[i], &ranges[i]) < 0)
             abort(); /* our mistake: the configuration was checked */
+    return ranges;
 }
 
 bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint)
@@ -289,7 +300,8 @@ int endpoint_init(struct endpoint *e,
         .recipients_max = cfg->recipients_max,
         .errors_max = cfg->errors_max,
     };
-    proxies_compile(e);
+    e->proxies = ranges_compile(cfg->proxies, cfg->n_proxies);
+    e->xclients = ranges_compile(cfg->xclients, cfg->n_xclients);
     (void)pthread_mutex_init(&e->lock, NULL);
     int r = settings_rules(service->identities, service->n_identities, &e->rules, why);
     if (r == 0)
@@ -306,6 +318,7 @@ void endpoint_done(struct endpoint *e)
     watch_done(&e->files);
     cert_rules_free(e->rules);
     free(e->proxies);
+    free(e->xclients);
     (void)pthread_mutex_destroy(&e->lock);
     *e = (struct endpoint){0};
 }

@@ -43,7 +43,7 @@ struct endpoint {
     struct credentials *current; /* under lock */
     /* Of `current`: an open session that has seen another one judges its certificate again (EDG-18). */
     atomic_uint generation;
-    struct net_range *proxies; /* of cfg->proxies, as many */
+    struct net_range *proxies, *xclients; /* of cfg, as many */
     struct tls_tickets *tickets;
     struct watch files;     /* certificate and key; the main thread's */
     atomic_uint connections; /* open now */
@@ -75,6 +75,8 @@ void credentials_judge(const struct credentials *c,
 
 /* Whoever comes from there begins with a PROXY header. */
 bool endpoint_lists_proxy(const struct endpoint *e, const char *address);
+/* Whoever comes from there may send XCLIENT. */
+bool endpoint_lists_xclient(const struct endpoint *e, const char *address);
 
 /* The certificate is among the peers that may relay without AUTH. */
 bool endpoint_lists_peer(const struct endpoint *e, const char *fingerprint);

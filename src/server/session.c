@@ -25,6 +25,7 @@ static void session_free(struct session *s)
     buf_done(&s->out);
     free(s->identity);
     free(s->proxy);
+    free(s->xclient);
     free(s);
 }
 
@@ -107,6 +108,7 @@ static void on_quit(void *ctx)
 static const struct smtp_server_ops engine_ops = {
     .offer = session_offer,
     .starttls = on_starttls,
+    .xclient = session_xclient,
     .auth = session_auth,
     .auth_cancelled = session_auth_cancelled,
     .auth_overtaken = session_auth_overtaken,

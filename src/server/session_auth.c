@@ -75,7 +75,10 @@ void session_offer(void *ctx, struct smtp_offer *ret)
     struct session *s = ctx;
     session_renew(s);
     struct policy_input in = session_policy(s);
-    ret->starttls = !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS;
+    /* Once a proxy has spoken for its client, a handshake would be with one or the other, and nobody knew whom. */
+    ret->starttls =
+        !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS && !s->xclient;
+    ret->xclient = session_offers_xclient(s);
     CLEANUP(buf_done) struct buf names = BUF_INIT(sizeof(ret->auth) - 1);
     int r = policy_offers_external(&in) ? buf_puts(&names, "EXTERNAL") : 0;
     if (r == 0)
@@ -108,6 +111,8 @@ enum smtp_decision session_admit(void *ctx, const char *verb, struct smtp_reply 
     struct session *s = ctx;
     session_renew(s);
     struct policy_input in = session_policy(s);
+    if (strcmp(verb, "XCLIENT") == 0 && !session_admits_xclient(s, reply))
+        return SMTP_NO;
     if (!in.secure && s->endpoint->cfg->require_tls) { /* STLS-10 */
         *reply = smtp_reply(530, "5.7.0", "Must issue a STARTTLS command first");
         return SMTP_NO;

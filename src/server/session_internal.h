@@ -39,6 +39,7 @@ struct session {
     const char *tls_version, *tls_cipher, *tls_group; /* NULL in the clear */
     struct proxy_header *proxy; /* owned; of a proxy that ends TLS, NULL else */
     bool awaits_proxy;          /* its header comes before anything else */
+    struct smtp_xclient *xclient; /* owned; NULL: XCLIENT was not given */
     struct cert_verdict verdict;
     enum auth_history history;
     bool sasl_external; /* the empty challenge of EXTERNAL was sent */
@@ -70,6 +71,14 @@ void session_finish_up(struct session *s, const char *detail); /* logs the end a
 /* ---- session_proxy.c ---- */
 void session_await_proxy(struct session *s);
 size_t session_proxy_input(struct session *s, const char *data, size_t len); /* as stream_ops.input */
+
+/* ---- session_xclient.c ---- */
+bool session_offers_xclient(const struct session *s);
+/* False with the refusal in *reply: not from this peer, or not now. */
+bool session_admits_xclient(const struct session *s, struct smtp_reply *reply);
+enum smtp_decision session_xclient(void *ctx, const struct smtp_xclient *x, struct smtp_reply *reply);
+/* What the client said in EHLO: to a proxy that has told us, else to us. */
+const char *session_helo(const struct session *s);
 
 /* ---- session_auth.c ---- */
 struct policy_input session_policy(const struct session *s);
@@ -141,6 +150,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
 void session_log_connect(const struct session *s);
 void session_log_tls(const struct session *s);
+void session_log_xclient(const struct session *s, const char *proxy);
 void session_log_judged_again(const struct session *s);
 void session_log_login(const struct session *s);
 void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);

@@ -52,6 +52,23 @@ void session_log_tls(const struct session *s)
     log_end(&l);
 }
 
+void session_log_xclient(const struct session *s, const char *proxy)
+{
+    struct log_line l;
+    const struct smtp_xclient *x = s->xclient;
+    session_log_begin(s, &l, LOG_LEVEL_INFO, "xclient");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "proxy", proxy);
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    if (x->ip_len)
+        log_number(&l, "port", x->port);
+    log_text(&l, "name", x->name[0] ? x->name : NULL);
+    log_text(&l, "helo", x->helo[0] ? x->helo : NULL);
+    log_text(&l, "login", x->login[0] ? x->login : NULL);
+    log_text(&l, "destination", x->destaddr[0] ? x->destaddr : NULL);
+    log_end(&l);
+}
+
 void session_log_judged_again(const struct session *s)
 {
     struct log_line l;
@@ -80,7 +97,7 @@ void session_log_login(const struct session *s)
     log_text(&l, "sequence", sequences[s->history]);
     log_text(&l, "tls", s->tls_version);
     log_text(&l, "cipher", s->tls_cipher);
-    log_text(&l, "helo", smtp_server_helo(s->engine));
+    log_text(&l, "helo", session_helo(s));
     log_end(&l);
 }
 
@@ -162,7 +179,7 @@ void session_log_refused(void *ctx, const char *verb, const struct smtp_reply *r
         log_text(&l, "sequence", "implicit");
         if (s->verdict.n_identities == 1)
             log_text(&l, "certificate-names", s->verdict.identities[0]);
-        log_text(&l, "helo", smtp_server_helo(s->engine));
+        log_text(&l, "helo", session_helo(s));
     }
     log_end(&l);
 }

@@ -149,7 +149,8 @@ static int put_received(struct session *s, struct transfer *t)
 {
     struct buf line = BUF_INIT(8192);
     struct received_facts f = {
-        .helo = str_of(smtp_server_helo(s->engine)),
+        .helo = str_of(session_helo(s)),
+        .peer_name = s->xclient && s->xclient->name[0] ? s->xclient->name : NULL,
         .peer_address = stream_peer_address(s->stream),
         .hostname = s->endpoint->service->hostname,
         .queue_id = t->queue_id,

@@ -53,6 +53,6 @@ void session_renew(struct session *s)
     credentials_unref(s->credentials);
     s->credentials = endpoint_credentials(s->endpoint);
     /* A proxy's word stands for its connection. */
-    if (!smtp_server_is_secure(s->engine) || s->proxy || judge_again(s))
+    if (!smtp_server_is_secure(s->engine) || s->proxy || s->xclient || judge_again(s))
         s->generation = now;
 }

@@ -68,6 +68,8 @@ struct listener_config {
     size_t n_peers;
     char **proxies;            /* ranges of hosts that begin with a PROXY header */
     size_t n_proxies;
+    char **xclients;           /* ranges of hosts that may send XCLIENT */
+    size_t n_xclients;
     unsigned workarounds;      /* set of WORKAROUND_*; default: all */
     uint64_t message_size_max; /* default 50 MiB */
     unsigned recipients_max;   /* default 1000 */

@@ -45,6 +45,8 @@ static int put_list(struct smtp_server *s, const struct smtp_offer *o)
     int r = buf_printf(s->out, "250-%s\r\n", s->cfg->hostname);
     if (r == 0 && o->starttls)
         r = buf_puts(s->out, "250-STARTTLS\r\n");
+    if (r == 0 && o->xclient)
+        r = buf_puts(s->out, "250-XCLIENT " SMTP_XCLIENT_ATTRIBUTES "\r\n");
     if (r == 0 && o->auth[0])
         r = buf_printf(s->out, "250-AUTH %s\r\n", o->auth);
     if (r == 0 && smtp_set_has(set, SMTP_EXT_SIZE))

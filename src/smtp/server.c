@@ -20,6 +20,7 @@ static const struct command {
     {"EHLO",     cmd_ehlo,       0                             },
     {"HELO",     cmd_helo,       ADMITTED                      },
     {"STARTTLS", cmd_starttls,   0                             },
+    {"XCLIENT",  cmd_xclient,    ADMITTED                      },
     {"AUTH",     cmd_auth,       ADMITTED | NEEDS_HELLO | CLEAN},
     {"MAIL",     cmd_mail,       ADMITTED | NEEDS_HELLO | CLEAN},
     {"RCPT",     cmd_rcpt,       ADMITTED | NEEDS_HELLO | CLEAN},
@@ -382,20 +383,24 @@ void smtp_server_continue(struct smtp_server *s, int error)
     (void)text_feed(s, "", 0); /* what paused may have been the last piece */
 }
 
-void smtp_server_secured(struct smtp_server *s)
+/* EHLO name and transaction are forgotten. */
+void server_start_over(struct smtp_server *s)
 {
-    if (s->state == SS_ENDED)
-        return;
-    /* [rfc3207 4.2] Back to the state after the greeting: EHLO name and transaction are forgotten
-     * (STLS-04). */
     transaction_drop(s);
     free(s->helo);
     s->helo = NULL;
     s->esmtp = false;
-    s->secure = true;
     s->skipping = false;
     if (s->state != SS_REFUSED)
         server_set_state(s, SS_GREET);
+}
+
+void smtp_server_secured(struct smtp_server *s)
+{
+    if (s->state == SS_ENDED)
+        return;
+    s->secure = true;
+    server_start_over(s); /* [rfc3207 4.2] back to the state after the greeting (STLS-04) */
 }
 
 void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply)

@@ -18,6 +18,7 @@
 #include "smtp/address.h"
 #include "smtp/extension.h"
 #include "smtp/reply.h"
+#include "smtp/xclient.h"
 
 #define SMTP_COMMAND_MAX 2048                  /* MAIL with every extension's allowance; others get as much */
 #define SMTP_AUTH_LINE_MAX 12288               /* RFC 4954 section 4 */
@@ -46,6 +47,7 @@ struct smtp_rcpt {
 /* What EHLO lists beside the extensions of the configuration. */
 struct smtp_offer {
     bool starttls;
+    bool xclient;
     char auth[128]; /* mechanisms, space separated; "": no AUTH line */
 };
 
@@ -71,6 +73,10 @@ struct smtp_server_ops {
     /* STARTTLS: may TLS begin now?  SMTP_NO with 454.  After SMTP_YES the engine has written the 220 and consumes
      * nothing more until smtp_server_secured(). */
     enum smtp_decision (*starttls)(void *ctx, struct smtp_reply *reply);
+
+    /* XCLIENT, parsed, once `admit` has let it pass.  After SMTP_YES everything said before is forgotten, and the session
+     * begins again with the greeting.  Never SMTP_LATER.  May be NULL: the command is not served. */
+    enum smtp_decision (*xclient)(void *ctx, const struct smtp_xclient *x, struct smtp_reply *reply);
 
     /* AUTH with mechanism (upper case) and initial response, or response to a challenge (mechanism NULL).
      * has_response tells "AUTH X" from "AUTH X =".  The mechanism's own octets, base64 undone. */

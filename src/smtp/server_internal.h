@@ -9,6 +9,7 @@
  *   GREET ---------> READY -----> MAIL -----> RCPT -----> TEXT --------> READY
  *                      ^            |           | BDAT n  (CHUNK <-> BETWEEN) -- LAST --> READY
  *                      +--RSET/EHLO-+-----------+
+ *   XCLIENT: any outside a transaction -> GREET
  *   STARTTLS: any -> TLS -> GREET        refused greeting: REFUSED        any -> ENDED
  *   AUTH with a challenge: READY -> SASL -> READY */
 enum server_state {
@@ -81,6 +82,7 @@ void server_set_state(struct smtp_server *s, enum server_state next);
 void server_reply(struct smtp_server *s, const struct smtp_reply *r);
 void server_say(struct smtp_server *s, int code, const char *enhanced, const char *fmt, ...) PRINTF(4, 5);
 void server_end(struct smtp_server *s); /* after the reply was written */
+void server_start_over(struct smtp_server *s); /* to the state in which the greeting comes */
 void server_line(struct smtp_server *s, struct str line); /* a command line, its CR LF taken off */
 bool server_knows_command(struct str line);               /* it begins with a verb and a space */
 /* Acts on a decision that is not SMTP_LATER: true to go on; else the refusal was written. */
@@ -92,6 +94,7 @@ void cmd_ehlo(struct smtp_server *s, struct str args);
 void cmd_helo(struct smtp_server *s, struct str args);
 void cmd_starttls(struct smtp_server *s, struct str args);
 void cmd_starttls_resume(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *r);
+void cmd_xclient(struct smtp_server *s, struct str args);
 void cmd_auth(struct smtp_server *s, struct str args);
 void cmd_auth_response(struct smtp_server *s, struct str line, bool too_long);
 void cmd_auth_step(struct smtp_server *s, enum smtp_auth_step step, struct str challenge, const struct smtp_reply *r);

@@ -113,6 +113,7 @@ static bool check_enhanced(struct run *r, struct str reply, struct str line)
     bool has = has_enhanced_code(str_from(line, 4), class);
     bool hello = str_starts_nocase(reply, STR("250")) &&
                  str_starts_nocase(str_from(reply, 4), STR(WORLD_HOSTNAME));
+    hello |= str_starts_nocase(reply, STR("220 " WORLD_HOSTNAME)); /* the greeting, XCLIENT's too */
     if (!smtp_set_has(r->setup.extensions, SMTP_EXT_ENHANCEDSTATUSCODES) || class == '3' || hello || !r->greeted)
         return !has || fail(r, "an enhanced code where none belongs: %.*s", STR_FMT(line));
     return has || fail(r, "no enhanced code of class %c: %.*s", class, STR_FMT(line));
@@ -607,6 +608,12 @@ static bool plan_proxy(struct plan *p, const char *word)
     return p->setup.proxy;
 }
 
+static bool plan_xclient(struct plan *p, const char *word)
+{
+    p->setup.xclient = word[0] == '\0';
+    return p->setup.xclient;
+}
+
 static bool plan_strict(struct plan *p, const char *word)
 {
     p->setup.workarounds = 0;
@@ -673,6 +680,7 @@ static const struct {
     {"crowded",   plan_crowded  },
     {"strict",    plan_strict   },
     {"proxy",     plan_proxy    },
+    {"xclient",   plan_xclient  },
     {"limit",     plan_limit    },
     {"extension", plan_extension},
 };

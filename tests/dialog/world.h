@@ -35,6 +35,7 @@ struct world_setup {
     unsigned recipients_max, errors_max, hops_max;
     uint32_t extensions;
     bool busy; /* connections-max is reached */
+    bool xclient; /* from one that may send XCLIENT */
     bool proxy; /* the client comes from a host that is listed as a proxy */
     unsigned workarounds;
 };

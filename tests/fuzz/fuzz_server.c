@@ -46,6 +46,7 @@ static enum smtp_decision decide(struct owner *o, struct smtp_reply *reply)
 static void on_offer(void *ctx, struct smtp_offer *ret)
 {
     ret->starttls = roll(ctx, 2);
+    ret->xclient = true;
     memcpy(ret->auth, "EXTERNAL", 9);
 }
 
@@ -55,6 +56,17 @@ static enum smtp_decision on_starttls(void *ctx, struct smtp_reply *reply)
     enum smtp_decision d = decide(o, reply);
     o->tls = d == SMTP_YES;
     return d;
+}
+
+static enum smtp_decision
+on_xclient(void *ctx, const struct smtp_xclient *x, struct smtp_reply *reply)
+{
+    struct owner *o = ctx;
+    must(o->open == 0 && (x->ip_len == 0 || x->ip_len == 4 || x->ip_len == 16));
+    if (roll(o, 4))
+        return SMTP_YES;
+    *reply = smtp_reply(550, "5.7.0", "No");
+    return SMTP_NO;
 }
 
 static enum smtp_auth_step
@@ -191,6 +203,7 @@ static void on_refused(void *ctx, const char *verb, const struct smtp_reply *rep
 static const struct smtp_server_ops ops = {
     .offer = on_offer,
     .starttls = on_starttls,
+    .xclient = on_xclient,
     .auth = on_auth,
     .auth_cancelled = on_auth_cancelled,
     .auth_overtaken = on_auth_overtaken,

@@ -98,7 +98,7 @@ static const char whole[] =
     "    certificate-auth   = explicit\n"
     "    trust              = {staff, devices}\n"
     "    sender = any  message-size = 10M  recipients = 200  errors = 0\n"
-    "    connections = 7  timeout = 1m  workarounds = {}  proxy-protocol = {\"10.0.0.0/8\", \"unix\"}  disabled = ca.pem\n"
+    "    connections = 7  timeout = 1m  workarounds = {}  proxy-protocol = {\"10.0.0.0/8\", \"unix\"} xclient = \"127.0.0.1\"  disabled = ca.pem\n"
     "}\n"
     "listener mx { address = \"*:25\" role = relay " TLS
     " peers = {\"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:"
@@ -184,6 +184,7 @@ static void listeners_are_read(void **state)
     assert_int_equal(a->connections_max, 7);
     assert_int_equal(a->workarounds, 0);
     assert_int_equal(a->n_proxies, 2);
+    assert_int_equal(a->n_xclients, 1);
     assert_non_null(strstr(a->disabled, "/ca.pem"));
     assert_int_equal(c->reload_interval_ms, 5000);
     assert_int_equal(c->ticket_key_lifetime_ms, 3600000);
@@ -371,6 +372,7 @@ static const struct mistake_row {
     {"no such limits", "listener t { limits = x }\n", "1: there is no limits \"x\"; write limits x { messages-per-minute = 60 }"},
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
     {"no range", "listener s { proxy-protocol = {\"10.0.0.1/8\"} }\n", "1: \"10.0.0.1/8\" is no range of hosts; write"},
+    {"no range for XCLIENT", "listener s { xclient = {\"localhost\"} }\n", "1: \"localhost\" is no range of hosts; write"},
     {"trust behind a proxy", TRUST "listener s { tls = none proxy-protocol = unix trust = staff }\n", "2: with tls = none the proxy judges certificates"},
     {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
     {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},

@@ -1,0 +1,28 @@
+/* XCLIENT (Postfix's XCLIENT_README): a listed proxy says whom it speaks for, and the session begins again as that
+ * client's.  Whether the peer is one was asked by the command table. */
+#include "smtp/server_internal.h"
+
+void cmd_xclient(struct smtp_server *s, struct str args)
+{
+    struct smtp_xclient x;
+    struct smtp_reply r = {0};
+    struct str bad;
+    if (!s->ops->xclient) {
+        cmd_not_served(s, args);
+        return;
+    }
+    if (s->t) {
+        server_say(s, 503, "5.5.1", "No XCLIENT inside a mail transaction");
+        return;
+    }
+    if (smtp_xclient_parse(args, &x, &bad) < 0) {
+        server_say(s, 501, "5.5.4", "XCLIENT takes ATTRIBUTE=xtext, and %s%.*s",
+                   bad.len ? "this is none: " : "not nothing", STR_FMT(str_upto(bad, 80)));
+        return;
+    }
+    if (!server_go_on(s, s->ops->xclient(s->ctx, &x, &r), &r))
+        return;
+    s->errors = 0;
+    server_start_over(s);
+    smtp_server_greet(s, NULL); /* this is the reply */
+}

@@ -1,0 +1,34 @@
+/* The arguments of XCLIENT from hostile octets: what comes out of them is of the kind it says it is. */
+#include "smtp/address.h"
+#include "smtp/xclient.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+    if (!holds)
+        __builtin_trap();
+}
+
+static void check_text(const char *s, size_t size)
+{
+    must(strnlen(s, size) < size && str_is_utf8(str_of(s)) && !str_has_control(str_of(s)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = {(const char *)data, size}, bad = STR("untouched");
+    struct smtp_xclient x;
+    if (smtp_xclient_parse(in, &x, &bad) < 0) {
+        must(bad.p >= in.p && bad.p + bad.len <= in.p + in.len);
+        return 0;
+    }
+    must(x.ip_len == 0 || x.ip_len == 4 || x.ip_len == 16);
+    must(x.port <= 65535 && x.destport <= 65535);
+    must(!x.name[0] || smtp_helo_is_valid(str_of(x.name)));
+    must(!x.helo[0] || smtp_helo_is_valid(str_of(x.helo)));
+    check_text(x.login, sizeof(x.login));
+    check_text(x.proto, sizeof(x.proto));
+    check_text(x.destaddr, sizeof(x.destaddr));
+    return 0;
+}

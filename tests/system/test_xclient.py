@@ -1,0 +1,136 @@
+"""XCLIENT: nginx as it is, in front of the server, and peers that say what they like."""
+import base64
+
+import pytest
+
+from kit import nginx
+from kit.wire import Client
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+
+needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx with its mail module is not installed")
+
+
+@pytest.fixture
+def site(run, config):
+    config.trust("staff").spool().maildir("default", "elsewhere/%d/%u").maildir("example.org")
+    config.listener("behind", "none", xclient='{"127.0.0.1"}')
+    config.listener("behind-tls", "starttls", xclient='{"127.0.0.1"}', trust="{staff}")
+    config.listener("relay", "none", xclient='{"127.0.0.1"}', role="relay")
+    config.listener("others", "none", xclient='{"192.0.2.0/24", "unix"}')
+    return run(config, "site")
+
+
+@pytest.fixture
+def proxy(site, tmp_path, zoo, request):
+    started = []
+
+    def start(listener="behind", **more):
+        started.append(nginx.Nginx(tmp_path, zoo, site[listener], {ALICE: "secret", "alice+x": "secret"},
+                                   {"CN=good": ALICE}, **more))
+        return started[0]
+    yield start
+    for one in started:
+        one.stop()
+
+
+def connect(proxy, site, credential=None):
+    client = Client(proxy.endpoint)
+    return client.hello(site.tls(credential))
+
+
+def send(client, site, token):
+    client.mail(ALICE, BOB)
+    client.message(f"From: {ALICE}\r\nSubject: {token}\r\n\r\nHello.\r\n".encode())
+    return site.mailbox(BOB).wait(token)
+
+
+@needs_nginx
+def test_nginx_password(site, proxy, token):
+    """A password that nginx has judged; the address in trace and log is the client's own, and not nginx's."""
+    client = connect(proxy(), site)
+    client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'secret')}", 235)
+    message = send(client, site, token)
+    login = site.log.wait("login", identity=ALICE, mechanism="XCLIENT")
+    told, = site.log.of_session(login["session"], "xclient")
+    assert (told["proxy"], told["peer"]) == ("127.0.0.1", "127.0.0.1")
+    assert b"from client.example.org (" in message.octets and b"with ESMTPA id" in message.octets
+    client.expect("MAIL FROM:<bob@example.org>", 550, "5.7.1", ALICE)
+
+
+@needs_nginx
+def test_nginx_certificate(site, proxy, token):
+    """AUTH EXTERNAL to nginx, upon a certificate that it has verified: the identity arrives with LOGIN."""
+    front = proxy()
+    client = connect(front, site, "good")
+    assert client.offers_external()
+    client.expect("AUTH EXTERNAL", 334)
+    client.expect(base64.b64encode(b"whoever").decode(), 235)
+    send(client, site, token)
+    site.log.wait("login", identity=ALICE, mechanism="XCLIENT")
+    assert front.judge.questions[0]["Auth-Method"] == "external"
+
+
+@needs_nginx
+def test_nginx_refuses(site, proxy):
+    """A client that nginx turns away never reaches us."""
+    client = connect(proxy(), site, "revoked")
+    client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'wrong')}", 535)
+    assert not site.log.find("connect")
+
+
+@needs_nginx
+def test_client_behind_nginx_cannot_be_another(site, proxy):
+    """nginx passes on what its client says once it is logged in, XCLIENT too, from an address that is listed."""
+    client = connect(proxy(), site)
+    client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'secret')}", 235)
+    client.expect(f"XCLIENT ADDR=192.0.2.1 LOGIN={BOB}", 550, "5.7.0")
+    client.expect(f"MAIL FROM:<{BOB}>", 550, "5.7.1", ALICE)
+    client.expect(f"MAIL FROM:<{ALICE}>", 250)
+    site.log.wait("refused", command="MAIL")
+    assert len(site.log.find("xclient")) == len(site.log.find("login")) == 1
+
+
+@needs_nginx
+def test_nginx_without_login(site, proxy, token):
+    """smtp_auth none: nginx tells address and name, and nobody is anybody; a relay listener takes its own domains."""
+    client = connect(proxy("relay", methods="none"), site)
+    client.expect("MAIL FROM:<eve@example.com>", 250)  # nginx's own word: it asks us at RCPT
+    client.expect(f"RCPT TO:<{BOB}>", 250)
+    client.expect("RCPT TO:<x@example.com>", 550, "5.7.1")
+    client.message(f"Subject: {token}\r\n\r\nHello.\r\n".encode())
+    assert b"with ESMTP id" in site.mailbox(BOB).wait(token).octets
+    assert not site.log.find("login")
+
+
+@pytest.mark.parametrize("tls", (False, True), ids=("clear", "tls"))
+def test_address_of_six(site, token, tls):
+    """An IPv6 address with its tag, and the names, in Received; inside TLS the listener's own certificate login is
+    not taken for the client's."""
+    client = site.connect("behind-tls", "good") if tls else site.connect("behind")
+    assert client.ehlo.keyword("XCLIENT")[0] == "NAME"
+    assert client.offers_external() == tls
+    client.expect("XCLIENT NAME=laptop.example ADDR=IPV6:2001:db8::9 PORT=50001 HELO=[2001:db8::9]", 220)
+    client.ehlo = client.expect("EHLO proxy.example.org", 250)
+    assert not client.offers_external() and client.ehlo.keyword("XCLIENT") is None
+    assert client.ehlo.keyword("STARTTLS") is None
+    client.expect(f"MAIL FROM:<{ALICE}>", 530, "5.7.0")
+    told = site.log.wait("xclient")
+    assert (told["peer"], told["port"], told["name"]) == ("2001:db8::9", "50001", "laptop.example")
+
+
+def test_received_line(site, token):
+    client = site.connect("behind")
+    client.expect(f"XCLIENT NAME=laptop.example ADDR=IPV6:2001:db8::9 HELO=laptop LOGIN={ALICE}", 220)
+    client.expect("EHLO proxy.example.org", 250)
+    assert b"from laptop (laptop.example [IPv6:2001:db8::9])" in send(client, site, token).octets
+
+
+def test_not_from_others(site):
+    """Only listed hosts: the same reply to whatever they say, and no keyword."""
+    client = site.connect("others")
+    assert client.ehlo.keyword("XCLIENT") is None
+    for words in (f"ADDR=192.0.2.1 LOGIN={ALICE}", "", "COLOUR=red"):
+        client.expect(f"XCLIENT {words}", 550, "5.7.0")
+    client.expect(f"MAIL FROM:<{ALICE}>", 530)
+    assert not site.log.find("xclient")
