@@ -1,5 +1,7 @@
 #include "auth/plain.h"
 
+#include "auth/prepare.h"
+
 #include <errno.h>
 
 static bool part_is_sound(struct str s)
@@ -22,4 +24,23 @@ int plain_parse(struct str message, struct plain *ret)
         return -EINVAL;
     *ret = p;
     return 0;
+}
+
+int plain_format(const struct plain *p, struct buf *out)
+{
+    CLEANUP(buf_wipe) struct buf user = BUF_INIT(PLAIN_PART_MAX);
+    CLEANUP(buf_wipe) struct buf password = BUF_INIT(PLAIN_PART_MAX);
+    if (!part_is_sound(p->authzid) || prepare_typed(p->user, &user) < 0 ||
+        prepare_typed(p->password, &password) < 0)
+        return -EINVAL;
+    int r = buf_reserve(out, p->authzid.len + user.len + password.len + 2);
+    if (r == 0)
+        r = buf_append_str(out, p->authzid);
+    if (r == 0)
+        r = buf_append(out, "", 1);
+    if (r == 0)
+        r = buf_append_str(out, buf_str(&user));
+    if (r == 0)
+        r = buf_append(out, "", 1);
+    return r < 0 ? r : buf_append_str(out, buf_str(&password));
 }

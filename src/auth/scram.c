@@ -1,4 +1,4 @@
-#include "auth/scram.h"
+#include "auth/scram_internal.h"
 
 #include "auth/prepare.h"
 #include "base/b64.h"
@@ -24,20 +24,20 @@ struct scram {
 
 /* ---- keys ---- */
 
-static bool hmac(const unsigned char key[SCRAM_KEY], struct str text, unsigned char out[SCRAM_KEY])
+bool scram_hmac(const unsigned char key[SCRAM_KEY], struct str text, unsigned char out[SCRAM_KEY])
 {
     unsigned len = SCRAM_KEY;
     return HMAC(EVP_sha256(), key, SCRAM_KEY, (const unsigned char *)text.p, text.len, out, &len) !=
            NULL;
 }
 
-static bool hash(const unsigned char in[SCRAM_KEY], unsigned char out[SCRAM_KEY])
+bool scram_hash(const unsigned char in[SCRAM_KEY], unsigned char out[SCRAM_KEY])
 {
     return EVP_Digest(in, SCRAM_KEY, out, NULL, EVP_sha256(), NULL) == 1;
 }
 
 /* The next of the parts that commas separate. */
-static struct str next_part(struct str *rest)
+struct str scram_next_part(struct str *rest)
 {
     ssize_t comma = str_find(*rest, ',');
     struct str part = str_upto(*rest, comma < 0 ? rest->len : (size_t)comma);
@@ -45,7 +45,7 @@ static struct str next_part(struct str *rest)
     return part;
 }
 
-static int decode(struct str text, unsigned char *to, size_t min, size_t max, size_t *ret_len)
+int scram_decode(struct str text, unsigned char *to, size_t min, size_t max, size_t *ret_len)
 {
     CLEANUP(buf_wipe) struct buf octets = BUF_INIT(max + 3); /* decoded by threes */
     int r = b64_decode(text, &octets);
@@ -61,22 +61,22 @@ int scram_keys_parse(struct str text, struct scram_keys *ret)
     struct scram_keys k = {0};
     uint64_t iterations;
     size_t len;
-    int r = str_to_u64(next_part(&text), SCRAM_ITERATIONS_MAX, &iterations);
+    int r = str_to_u64(scram_next_part(&text), SCRAM_ITERATIONS_MAX, &iterations);
     if (r < 0 || iterations < SCRAM_ITERATIONS_MIN)
         return -EINVAL;
     k.iterations = (unsigned)iterations;
-    r = decode(next_part(&text), k.salt, 1, SCRAM_SALT_MAX, &k.salt_len);
+    r = scram_decode(scram_next_part(&text), k.salt, 1, SCRAM_SALT_MAX, &k.salt_len);
     if (r == 0)
-        r = decode(next_part(&text), k.stored, SCRAM_KEY, SCRAM_KEY, &len);
+        r = scram_decode(scram_next_part(&text), k.stored, SCRAM_KEY, SCRAM_KEY, &len);
     if (r == 0)
-        r = decode(next_part(&text), k.server, SCRAM_KEY, SCRAM_KEY, &len);
+        r = scram_decode(scram_next_part(&text), k.server, SCRAM_KEY, SCRAM_KEY, &len);
     if (r < 0 || text.len)
         return -EINVAL;
     *ret = k;
     return 0;
 }
 
-static int put_b64(struct buf *out, const char *glue, const unsigned char *octets, size_t len)
+int scram_put_b64(struct buf *out, const char *glue, const unsigned char *octets, size_t len)
 {
     int r = buf_puts(out, glue);
     return r < 0 ? r : b64_encode((struct str){(const char *)octets, len}, out);
@@ -86,34 +86,41 @@ int scram_keys_format(const struct scram_keys *k, struct buf *out)
 {
     int r = buf_printf(out, "%u", k->iterations);
     if (r == 0)
-        r = put_b64(out, ",", k->salt, k->salt_len);
+        r = scram_put_b64(out, ",", k->salt, k->salt_len);
     if (r == 0)
-        r = put_b64(out, ",", k->stored, SCRAM_KEY);
-    return r < 0 ? r : put_b64(out, ",", k->server, SCRAM_KEY);
+        r = scram_put_b64(out, ",", k->stored, SCRAM_KEY);
+    return r < 0 ? r : scram_put_b64(out, ",", k->server, SCRAM_KEY);
 }
 
 /* [rfc5802 3] SaltedPassword, ClientKey, StoredKey, ServerKey */
-int scram_keys_derive(struct scram_keys *k, struct str password)
+int scram_derive(struct scram_keys *k, struct str password, unsigned char client[SCRAM_KEY])
 {
-    unsigned char salted[SCRAM_KEY], client[SCRAM_KEY];
+    unsigned char salted[SCRAM_KEY];
     bool good = PKCS5_PBKDF2_HMAC(password.p, (int)password.len, k->salt, (int)k->salt_len,
                                   (int)k->iterations, EVP_sha256(), SCRAM_KEY, salted) == 1 &&
-                hmac(salted, STR("Client Key"), client) && hash(client, k->stored) &&
-                hmac(salted, STR("Server Key"), k->server);
+                scram_hmac(salted, STR("Client Key"), client) && scram_hash(client, k->stored) &&
+                scram_hmac(salted, STR("Server Key"), k->server);
     OPENSSL_cleanse(salted, sizeof(salted));
-    OPENSSL_cleanse(client, sizeof(client));
     return good ? 0 : -ENOMEM;
+}
+
+int scram_keys_derive(struct scram_keys *k, struct str password)
+{
+    unsigned char client[SCRAM_KEY];
+    int r = scram_derive(k, password, client);
+    OPENSSL_cleanse(client, sizeof(client));
+    return r;
 }
 
 void scram_keys_fake(struct scram_keys *k, const unsigned char secret[SCRAM_KEY], struct str user)
 {
     unsigned char made[SCRAM_KEY] = {0};
-    (void)hmac(secret, user, made);
+    (void)scram_hmac(secret, user, made);
     *k = (struct scram_keys){.iterations = SCRAM_ITERATIONS, .salt_len = 16};
     memcpy(k->salt, made, k->salt_len);
     /* A hash nobody knows what of. */
-    (void)hmac(made, STR("stored"), k->stored);
-    (void)hmac(made, STR("server"), k->server);
+    (void)scram_hmac(made, STR("stored"), k->stored);
+    (void)scram_hmac(made, STR("server"), k->server);
 }
 
 /* ---- the exchange ---- */
@@ -175,7 +182,7 @@ static int saslname_decode(struct str s, struct buf *out)
 }
 
 /* "x=value": the value, if that is the attribute. */
-static bool attribute(struct str part, char name, struct str *ret)
+bool scram_attribute(struct str part, char name, struct str *ret)
 {
     if (part.len < 2 || part.p[0] != name || part.p[1] != '=')
         return false;
@@ -191,7 +198,7 @@ static int choose_binding(struct scram *s, struct str flag)
         return s->plus ? -EINVAL : 0;
     if (str_eq(flag, STR("y"))) /* "I could bind but you did not offer to" */
         return s->plus || s->plus_offered ? -EPERM : 0;
-    if (!s->plus || !attribute(flag, 'p', &type))
+    if (!s->plus || !scram_attribute(flag, 'p', &type))
         return -EINVAL;
     if (str_eq(type, STR("tls-exporter")))
         s->binding = s->channel.exporter;
@@ -203,17 +210,17 @@ static int choose_binding(struct scram *s, struct str flag)
 static int read_header(struct scram *s, struct str *message)
 {
     const char *begin = message->p;
-    struct str flag = next_part(message), who = next_part(message), name = {NULL, 0};
+    struct str flag = scram_next_part(message), who = scram_next_part(message), name = {NULL, 0};
     int r = choose_binding(s, flag);
     if (r == 0 && who.len)
-        r = attribute(who, 'a', &name) ? 0 : -EINVAL;
+        r = scram_attribute(who, 'a', &name) ? 0 : -EINVAL;
     /* [rfc5802 7 not:] "a=" with nothing behind is what GNU SASL makes of an empty authzid. */
     if (r == 0 && who.len && name.len)
         r = saslname_decode(name, &s->authzid);
     return r < 0 ? r : buf_append(&s->header, begin, (size_t)(message->p - begin));
 }
 
-static bool is_nonce(struct str s)
+bool scram_is_nonce(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (s.p[i] < '!' || s.p[i] > '~' || s.p[i] == ',')
@@ -231,8 +238,8 @@ int scram_first(struct scram *s, struct str message)
     if (r < 0)
         return r;
     /* [rfc5802 5.1] "m=" is a mandatory extension, and there is none we know: it is no "n=". */
-    if (!attribute(next_part(&message), 'n', &name) ||
-        !attribute(next_part(&message), 'r', &nonce) || !is_nonce(nonce))
+    if (!scram_attribute(scram_next_part(&message), 'n', &name) ||
+        !scram_attribute(scram_next_part(&message), 'r', &nonce) || !scram_is_nonce(nonce))
         return -EINVAL;
     r = saslname_decode(name, &typed);
     if (r == 0)
@@ -247,7 +254,7 @@ int scram_challenge(struct scram *s, const struct scram_keys *k, struct str nonc
     if (r == 0)
         r = buf_printf(&s->server_first, "r=%s", s->nonce.data);
     if (r == 0)
-        r = put_b64(&s->server_first, ",s=", k->salt, k->salt_len);
+        r = scram_put_b64(&s->server_first, ",s=", k->salt, k->salt_len);
     if (r == 0)
         r = buf_printf(&s->server_first, ",i=%u", k->iterations);
     return r < 0 ? r : buf_append_str(out, buf_str(&s->server_first));
@@ -273,23 +280,23 @@ static int check_proof(const struct scram *s, struct str message, struct str pro
     unsigned char signature[SCRAM_KEY], client[SCRAM_KEY], stored[SCRAM_KEY];
     CLEANUP(buf_wipe) struct buf auth = BUF_INIT((size_t)3 * SCRAM_MESSAGE_MAX);
     size_t len;
-    int r = decode(proof, client, SCRAM_KEY, SCRAM_KEY, &len);
+    int r = scram_decode(proof, client, SCRAM_KEY, SCRAM_KEY, &len);
     if (r == 0)
         r = buf_printf(&auth, "%.*s,%.*s,%.*s", STR_FMT(buf_str(&s->bare)),
                        STR_FMT(buf_str(&s->server_first)), STR_FMT(message));
     if (r < 0)
         return r;
-    if (!hmac(s->keys.stored, buf_str(&auth), signature))
+    if (!scram_hmac(s->keys.stored, buf_str(&auth), signature))
         return -ENOMEM;
     for (size_t i = 0; i < SCRAM_KEY; i++)
         client[i] ^= signature[i];
-    bool good = hash(client, stored) && CRYPTO_memcmp(stored, s->keys.stored, SCRAM_KEY) == 0;
+    bool good = scram_hash(client, stored) && CRYPTO_memcmp(stored, s->keys.stored, SCRAM_KEY) == 0;
     OPENSSL_cleanse(client, sizeof(client));
     if (!good)
         return -EACCES;
-    if (!hmac(s->keys.server, buf_str(&auth), signature))
+    if (!scram_hmac(s->keys.server, buf_str(&auth), signature))
         return -ENOMEM;
-    return put_b64(out, "v=", signature, SCRAM_KEY);
+    return scram_put_b64(out, "v=", signature, SCRAM_KEY);
 }
 
 int scram_final(struct scram *s, struct str message, struct buf *out)
@@ -297,11 +304,11 @@ int scram_final(struct scram *s, struct str message, struct buf *out)
     struct str rest = message, c, nonce, proof, last = {NULL, 0};
     if (message.len > SCRAM_MESSAGE_MAX || memchr(message.p, '\0', message.len))
         return -EINVAL;
-    if (!attribute(next_part(&rest), 'c', &c) || !attribute(next_part(&rest), 'r', &nonce))
+    if (!scram_attribute(scram_next_part(&rest), 'c', &c) || !scram_attribute(scram_next_part(&rest), 'r', &nonce))
         return -EINVAL;
     while (rest.len) /* extensions may stand between; the proof is the last */
-        last = next_part(&rest);
-    if (!attribute(last, 'p', &proof))
+        last = scram_next_part(&rest);
+    if (!scram_attribute(last, 'p', &proof))
         return -EINVAL;
     int r = check_channel(s, c);
     if (r < 0)

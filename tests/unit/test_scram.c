@@ -3,6 +3,7 @@
 #include "auth/dovecot.h"
 #include "auth/plain.h"
 #include "auth/scram.h"
+#include "auth/scram_client.h"
 
 #include "base/b64.h"
 
@@ -103,7 +104,7 @@ static void first_messages(void **state)
     } rows[] = {
         {"plain",                                "n,,n=user,r=x",                      false, false, none, 0,       "user",  ""     },
         {"authzid",                              "n,a=bo=2Cb=3D,n=user,r=x",           false, false, none, 0,       "user",  "bo,b="},
-        {"empty authzid", "n,a=,n=user,r=x", false, false, none, 0, "user", ""},
+        {"empty authzid",                        "n,a=,n=user,r=x",                    false, false, none, 0,       "user",  ""     },
         {"escaped name",                         "n,,n=a=3Db=2Cc,r=x",                 false, false, none, 0,       "a=b,c", ""     },
         {"AUTH-25 name is prepared",             "n,,n=u\xc2\xadser,r=x",              false, false, none, 0,       "user",  ""     },
         {"AUTH-26 emptied",                      "n,,n=\xc2\xad,r=x",                  false, false, none, -EINVAL, NULL,    NULL   },
@@ -307,6 +308,188 @@ static void what_dovecot_is_asked(void **state)
     buf_done(&out);
 }
 
+/* ---- the client's side ---- */
+
+static struct scram_client *
+client_of(enum scram_binding binding, const char *user, const char *password, const char *authzid)
+{
+    const struct scram_login login = {.user = str_of(user),
+                                      .password = str_of(password),
+                                      .authzid = str_of(authzid),
+                                      .binding = binding,
+                                      .exporter = STR("EXPORTED"),
+                                      .nonce = STR(CLIENT_NONCE)};
+    return scram_client_new(&login);
+}
+
+static void the_client_of_the_rfc(void **state)
+{
+    (void)state;
+    struct scram_client *c = client_of(SCRAM_UNBOUND, "user", "pencil", "");
+    struct buf out = BUF_INIT(1000);
+    assert_int_equal(scram_client_first(c, &out), 0);
+    assert_string_equal(out.data, "n,,n=user,r=" CLIENT_NONCE);
+    buf_clear(&out);
+    assert_int_equal(scram_client_proof(c, STR(SERVER_FIRST), &out), 0);
+    assert_string_equal(out.data, "c=biws,r=" CLIENT_NONCE SERVER_NONCE ",p=" PROOF);
+    assert_false(scram_client_is_proved(c));
+    assert_int_equal(scram_client_check(c, STR("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")),
+                     0);
+    assert_true(scram_client_is_proved(c));
+    buf_done(&out);
+    scram_client_free(c);
+}
+
+static void both_sides_meet(void **state)
+{
+    (void)state;
+    const struct scram_channel channel = {STR("EXPORTED"), STR("")},
+                               other = {STR("ELSEWHERE"), STR("")}, none = {STR(""), STR("")};
+    const struct {
+        const char *name;
+        enum scram_binding binding;
+        bool plus, offered;
+        struct scram_channel server;
+        const char *password, *user, *authzid;
+        int first, final;
+    } rows[] = {
+        {"unbound",                           SCRAM_UNBOUND,     false, false, none,    "pencil", "user",   "",       0,      0      },
+        {"names with commas",                 SCRAM_UNBOUND,     false, false, none,    "pencil", "u=s,er", "b,o=ss", 0,
+         0                                                                                                                           },
+        {"prepared (AUTH-25)",                SCRAM_UNBOUND,     false, false, none,
+         "pen\xc2\xad"
+         "cil",                                                                                   "us\xc2\xad"
+         "er",                                                                               "",       0,      0      },
+        {"bound (CB-01)",                     SCRAM_BOUND,       true,  true,  channel, "pencil", "user",   "",       0,      0      },
+        {"bound, with authzid",               SCRAM_BOUND,       true,  true,  channel, "pencil", "user",   "boss",   0,      0      },
+        {"bound to another channel",          SCRAM_BOUND,       true,  true,  other,   "pencil", "user",   "",       0,
+         -EPERM                                                                                                                      },
+        {"not offered, as we see it (CB-04)", SCRAM_NOT_OFFERED, false, true,  channel, "pencil",
+         "user",                                                                                            "",       -EPERM, 0      },
+        {"not offered",                       SCRAM_NOT_OFFERED, false, false, none,    "pencil", "user",   "",       0,      0      },
+        {"wrong password",                    SCRAM_UNBOUND,     false, false, none,    "Pencil", "user",   "",       0,      -EACCES},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct scram_client *c =
+            client_of(rows[i].binding, rows[i].user, rows[i].password, rows[i].authzid);
+        struct scram *s = scram_new(rows[i].plus, rows[i].offered, rows[i].server);
+        struct scram_keys k = pencil();
+        CLEANUP(buf_done) struct buf a = BUF_INIT(1000), b = BUF_INIT(1000);
+        check(rows[i].name, c && scram_client_first(c, &a) == 0);
+        check(rows[i].name, scram_first(s, buf_str(&a)) == rows[i].first);
+        if (rows[i].first == 0) {
+            check(rows[i].name, str_eq(scram_authzid(s), str_of(rows[i].authzid)));
+            check(rows[i].name, scram_challenge(s, &k, STR(SERVER_NONCE), &b) == 0);
+            buf_clear(&a);
+            check(rows[i].name, scram_client_proof(c, buf_str(&b), &a) == 0);
+            buf_clear(&b);
+            check(rows[i].name, scram_final(s, buf_str(&a), &b) == rows[i].final);
+        }
+        if (rows[i].first == 0 && rows[i].final == 0)
+            check(rows[i].name,
+                  scram_client_check(c, buf_str(&b)) == 0 && scram_client_is_proved(c));
+        else
+            check(rows[i].name, !scram_client_is_proved(c));
+        scram_client_free(c);
+        scram_free(s);
+    }
+}
+
+static void what_is_no_challenge(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *message;
+        int want;
+    } rows[] = {
+        {"empty",                         "",                                                                      -EINVAL},
+        {"the nonce is not ours",         "r=x" SERVER_NONCE ",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",                 -EPERM },
+        {"the nonce is ours alone",       "r=" CLIENT_NONCE ",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",                  -EPERM },
+        {"no salt",                       "r=" CLIENT_NONCE "x,i=4096",                                            -EINVAL},
+        {"empty salt",                    "r=" CLIENT_NONCE "x,s=,i=4096",                                         -EINVAL},
+        {"salt is no base64",             "r=" CLIENT_NONCE "x,s=!,i=4096",                                        -EINVAL},
+        {"no count",                      "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==",                        -EINVAL},
+        {"count is no number",            "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096x",                -EINVAL},
+        {"too cheap to guess (RFC 7677)", "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4095",
+         -ERANGE                                                                                                          },
+        {"too dear to compute",           "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1000001",
+         -ERANGE                                                                                                          },
+        {"far too dear",                  "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=99999999999999999999",
+         -ERANGE                                                                                                          },
+        {"mandatory extension",           "m=x,r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+         -EINVAL                                                                                                          },
+        {"extension behind",              "r=" CLIENT_NONCE "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,x=y",             0      },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct scram_client *c = client_of(SCRAM_UNBOUND, "user", "pencil", "");
+        CLEANUP(buf_done) struct buf out = BUF_INIT(1000);
+        check(rows[i].name, scram_client_proof(c, str_of(rows[i].message), &out) == rows[i].want);
+        check(rows[i].name, (out.len == 0) == (rows[i].want < 0));
+        if (rows[i].want < 0)
+            check(rows[i].name,
+                  scram_client_check(c, STR("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")) ==
+                      -EINVAL);
+        scram_client_free(c);
+    }
+}
+
+static void a_server_that_proves_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *message;
+        int want;
+    } rows[] = {
+        {"wrong signature", "v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", -EACCES},
+        {"short",           "v=6rri",                                         -EINVAL},
+        {"an error",        "e=invalid-proof",                                -EINVAL},
+        {"empty",           "",                                               -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct scram_client *c = client_of(SCRAM_UNBOUND, "user", "pencil", "");
+        CLEANUP(buf_done) struct buf out = BUF_INIT(1000);
+        check(rows[i].name, scram_client_proof(c, STR(SERVER_FIRST), &out) == 0);
+        check(rows[i].name, scram_client_check(c, str_of(rows[i].message)) == rows[i].want);
+        check(rows[i].name, !scram_client_is_proved(c));
+        scram_client_free(c);
+    }
+}
+
+static void names_that_cannot_be_sent(void **state)
+{
+    (void)state;
+    assert_null(client_of(SCRAM_UNBOUND, "", "pencil", ""));
+    assert_null(client_of(SCRAM_UNBOUND, "user", "", ""));
+    assert_null(client_of(SCRAM_UNBOUND, "us\ner", "pencil", ""));
+    assert_null(client_of(SCRAM_UNBOUND, "user", "\xc2\xad", "")); /* AUTH-26 */
+    assert_null(client_of(SCRAM_UNBOUND, "user", "pencil", "b\x01"));
+    scram_client_free(NULL);
+}
+
+static void plain_messages_are_made(void **state)
+{
+    (void)state;
+    const struct {
+        const char *name;
+        struct plain p;
+        int want;
+        struct str message;
+    } rows[] = {
+        {"user",                {STR(""), STR("ann"), STR("s")},                    0,       STR("\0ann\0s")    },
+        {"authzid",             {STR("boss"), STR("ann"), STR("s")},                0,       STR("boss\0ann\0s")},
+        {"prepared",            {STR(""), STR("a\xc2\xadnn"), STR("\xef\xbd\x93")}, 0,       STR("\0ann\0s")    },
+        {"no user",             {STR(""), STR(""), STR("s")},                       -EINVAL, STR("")            },
+        {"no password",         {STR(""), STR("ann"), STR("")},                     -EINVAL, STR("")            },
+        {"NUL in the password", {STR(""), STR("ann"), STR("a\0b")},                 -EINVAL, STR("")            },
+        {"NUL in the authzid",  {STR("a\0b"), STR("ann"), STR("s")},                -EINVAL, STR("")            },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(buf_done) struct buf out = BUF_INIT(5000);
+        check(rows[i].name, plain_format(&rows[i].p, &out) == rows[i].want);
+        check(rows[i].name, str_eq(buf_str(&out), rows[i].message));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +502,12 @@ int main(void)
         cmocka_unit_test(plain_messages),
         cmocka_unit_test(conversations_with_dovecot),
         cmocka_unit_test(what_dovecot_is_asked),
+        cmocka_unit_test(the_client_of_the_rfc),
+        cmocka_unit_test(both_sides_meet),
+        cmocka_unit_test(what_is_no_challenge),
+        cmocka_unit_test(a_server_that_proves_nothing),
+        cmocka_unit_test(names_that_cannot_be_sent),
+        cmocka_unit_test(plain_messages_are_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
