@@ -191,7 +191,11 @@ static bool take_tls_name(struct bench *b, const char *value)
 static bool take_login(struct bench *b, const char *value)
 {
     static const char *const words[] = {"none", "auto", "external", "implicit"};
-    return word(value, words, ARRAY_LEN(words), &b->load.link.smtp.login);
+    static const unsigned sets[] = {0, SMTP_LOGIN_CERTIFICATE, SMTP_LOGIN_EXTERNAL, SMTP_LOGIN_IMPLICIT};
+    unsigned i;
+    bool ok = word(value, words, ARRAY_LEN(words), &i);
+    b->load.link.smtp.login = ok ? sets[i] : 0;
+    return ok;
 }
 
 static bool take_authzid(struct bench *b, const char *value)
@@ -413,8 +417,10 @@ static int complete(struct bench *b, const char *program)
     if (!link->tls_name)
         link->tls_name = b->host;
     link->smtp.tls = b->tls == BENCH_TLS_NONE ? SMTP_CLIENT_TLS_OFF : SMTP_CLIENT_TLS_REQUIRE;
-    link->smtp.has_certificate = b->client.certificate != NULL;
-    bool wants_login = link->smtp.login > SMTP_CLIENT_LOGIN_AUTO;
+    bool is_auto = link->smtp.login == SMTP_LOGIN_CERTIFICATE;
+    if (is_auto && !b->client.certificate)
+        link->smtp.login = 0;
+    bool wants_login = link->smtp.login && !is_auto;
     if (wants_login && (b->tls == BENCH_TLS_NONE || !b->client.certificate))
         return usage_error(program, "--login external and implicit need TLS and --certificate",
                            NULL);
@@ -507,8 +513,7 @@ static int bench_send(int argc, char **argv)
                                      .final_ms = LINK_TIMEOUT_MS,
                                      .idle_ms = -1},
                         .smtp = {.hostname = "bench.invalid",
-                                 .login = SMTP_CLIENT_LOGIN_AUTO,
-                                 .implicit_allowed = true},
+                                 .login = SMTP_LOGIN_CERTIFICATE},
                     }, },
     };
     int status = parse(&b, argc, argv, send_options, ARRAY_LEN(send_options));

@@ -1,4 +1,5 @@
 #include "link/link_internal.h"
+#include "link/login.h"
 
 #include "base/clock.h"
 
@@ -20,12 +21,13 @@ struct link {
     struct stream *stream;
     struct smtp_client *engine;
     struct buf out;
+    struct link_login login;
+    const struct smtp_client_message *message; /* in hand; NULL: none */
     unsigned in_engine;
     bool settling;
     bool start_tls; /* the engine waits for the handshake */
     bool text_due;  /* the engine waits for the text, at `offset` */
     uint64_t offset;
-    int64_t text_size; /* of the message in hand; -1: not known */
     /* How it ends. */
     bool tls_begun, tls_up, heard;
     bool over, dead;
@@ -55,6 +57,7 @@ static void free_link(struct loop_task *task)
 {
     struct link *k = container_of(task, struct link, gone);
     smtp_client_free(k->engine);
+    link_login_done(&k->login);
     buf_done(&k->out);
     free(k);
 }
@@ -141,7 +144,7 @@ static int64_t end_of_stage(const struct link *k)
     if (limit < 0 || k->stage == SMTP_STAGE_IDLE)
         return INT64_MAX;
     if (k->stage == SMTP_STAGE_TEXT)
-        limit += MAX(k->text_size, (int64_t)k->offset) / 2;
+        limit += MAX(k->message ? k->message->size : 0, (int64_t)k->offset) / 2;
     return k->stage_since_ms + 2 * limit;
 }
 
@@ -181,9 +184,16 @@ static void enter_stage(struct link *k, enum smtp_stage stage)
 
 static void flush(struct link *k)
 {
-    if (k->in_engine || (k->out.len && stream_write_str(k->stream, buf_str(&k->out)) < 0))
+    if (k->in_engine)
+        return;
+    bool secret = smtp_client_take_secrecy(k->engine);
+    if (secret)
+        stream_keep_secret(k->stream);
+    if (k->out.len && stream_write_str(k->stream, buf_str(&k->out)) < 0)
         return; /* full: `drained` comes back to it */
-    if (k->out.cap > KEPT_OUTPUT_MAX)
+    if (secret)
+        buf_wipe(&k->out);
+    else if (k->out.cap > KEPT_OUTPUT_MAX)
         buf_done(&k->out);
     else
         buf_clear(&k->out);
@@ -201,6 +211,23 @@ static void begin_tls(struct link *k)
     stream_start_tls(k->stream, k->cfg->tls, tls_name(k));
 }
 
+static void connect_session(struct link *k, unsigned login_from);
+
+static void finish(struct link *k)
+{
+    stream_close(k->stream);
+    if (k->end != SMTP_END_AGAIN) {
+        bury(k);
+        k->ops->ended(k->ctx, k->end, &k->last);
+        return;
+    }
+    unsigned next = smtp_client_login_next(k->engine);
+    smtp_client_free(k->engine);
+    connect_session(k, next);
+    if (k->ops->again)
+        k->ops->again(k->ctx, &k->last);
+}
+
 static void settle(struct link *k)
 {
     if (k->in_engine || k->settling || k->dead)
@@ -215,9 +242,7 @@ static void settle(struct link *k)
     if (k->dead)
         return;
     if (k->over) {
-        stream_close(k->stream);
-        bury(k);
-        k->ops->ended(k->ctx, k->end, &k->last);
+        finish(k);
         return;
     }
     if (k->start_tls && k->out.len == 0)
@@ -234,10 +259,31 @@ static void on_start_tls(void *ctx)
     ((struct link *)ctx)->start_tls = true;
 }
 
+/* The message that was in hand when the last connection ended under its login. */
+static void send_again(struct link *k)
+{
+    const struct smtp_client_message *m = k->message;
+    struct smtp_outcome why = {.code = 451,
+                               .enhanced = "4.3.0",
+                               .text = "local trouble, the message could not be sent",
+                               .stage = SMTP_STAGE_MAIL,
+                               .ours = true};
+    if (smtp_client_send(k->engine, m, &why) == 0)
+        return;
+    k->message = NULL;
+    for (size_t i = 0; i < m->n_recipients; i++)
+        k->ops->recipient(k->ctx, i, &why);
+    k->ops->finished(k->ctx);
+    k->ops->ready(k->ctx);
+}
+
 static void on_ready(void *ctx)
 {
     struct link *k = ctx;
-    k->ops->ready(k->ctx);
+    if (k->message)
+        send_again(k);
+    else
+        k->ops->ready(k->ctx);
 }
 
 static void on_text(void *ctx, uint64_t offset)
@@ -257,6 +303,7 @@ static void on_finished(void *ctx)
 {
     struct link *k = ctx;
     k->text_due = false;
+    k->message = NULL;
     k->ops->finished(k->ctx);
 }
 
@@ -286,6 +333,22 @@ static void on_received(void *ctx, const struct smtp_answer *a)
         k->ops->received(k->ctx, a);
 }
 
+static int on_sasl(void *ctx,
+                   const char *mechanism,
+                   const struct str *challenge,
+                   struct buf *message,
+                   const char **ret_why)
+{
+    struct link *k = ctx;
+    const struct link_channel channel = {k->stream, smtp_client_capabilities(k->engine)};
+    return link_login_message(&k->login, k->cfg, &channel, mechanism, challenge, message, ret_why);
+}
+
+static bool on_sasl_proved(void *ctx)
+{
+    return link_login_is_proved(&((struct link *)ctx)->login);
+}
+
 static const struct smtp_client_ops engine_ops = {
     .start_tls = on_start_tls,
     .ready = on_ready,
@@ -295,6 +358,8 @@ static const struct smtp_client_ops engine_ops = {
     .ended = on_ended,
     .sent = on_sent,
     .received = on_received,
+    .sasl = on_sasl,
+    .sasl_proved = on_sasl_proved,
 };
 
 /* ---- from the stream ---- */
@@ -328,7 +393,7 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
     if (k->dead)
         return;
     k->in_engine++;
-    smtp_client_secured(k->engine);
+    smtp_client_secured(k->engine, facts->verified);
     k->in_engine--;
     settle(k);
 }
@@ -351,13 +416,16 @@ static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
         .tls_begun = k->tls_begun,
         .tls_up = k->tls_up,
         .heard = k->heard,
-        .has_certificate = k->cfg->smtp.has_certificate,
+        .has_certificate = k->cfg->tls && tls_context_has_certificate(k->cfg->tls),
     };
     link_words(&fall, why, sizeof(why));
     k->in_engine++;
     if (end == STREAM_TIMEOUT && smtp_client_is_ready(k->engine))
         smtp_client_quit(k->engine);
-    smtp_client_lost(k->engine, why);
+    if (end == STREAM_EOF || end == STREAM_RESET)
+        smtp_client_closed(k->engine, why);
+    else
+        smtp_client_lost(k->engine, why);
     k->in_engine--;
     settle(k);
 }
@@ -372,6 +440,22 @@ static const struct stream_ops stream_ops = {
 
 /* ---- from the user ---- */
 
+static void connect_session(struct link *k, unsigned login_from)
+{
+    const struct link_config *cfg = k->cfg;
+    struct smtp_client_config smtp = cfg->smtp;
+    smtp.login_from = login_from;
+    buf_wipe(&k->out);
+    k->start_tls = k->text_due = k->tls_begun = k->tls_up = k->heard = k->over = false;
+    k->limit_ms = 0;
+    k->stage = SMTP_STAGE_GREETING;
+    k->stage_since_ms = clock_monotonic_ms();
+    k->engine = smtp_client_new(&smtp, &engine_ops, k, &k->out);
+    k->stream = cfg->host ? stream_connect(k->loop, cfg->host, cfg->port, &stream_ops, k)
+                          : stream_connect_unix(k->loop, cfg->path, &stream_ops, k);
+    limit_stream(k, k->limits.connect_ms);
+}
+
 struct link *
 link_open(struct loop *l, const struct link_config *cfg, const struct link_ops *ops, void *ctx)
 {
@@ -381,27 +465,24 @@ link_open(struct loop *l, const struct link_config *cfg, const struct link_ops *
     k->ops = ops;
     k->ctx = ctx;
     k->limits = limits_of(&cfg->timeouts);
-    k->stage = SMTP_STAGE_GREETING;
     k->watch = loop_timer_new(l, on_watch, k);
     k->watch_due_ms = INT64_MAX;
     buf_init(&k->out, SMTP_CLIENT_OUTPUT);
-    k->engine = smtp_client_new(&cfg->smtp, &engine_ops, k, &k->out);
-    k->stream = cfg->host ? stream_connect(l, cfg->host, cfg->port, &stream_ops, k)
-                          : stream_connect_unix(l, cfg->path, &stream_ops, k);
-    limit_stream(k, k->limits.connect_ms);
+    connect_session(k, cfg->smtp.login_from);
     return k;
 }
 
 int link_send(struct link *k, const struct smtp_client_message *m, struct smtp_outcome *ret_why)
 {
+    const struct smtp_client_message *before = k->message;
+    k->message = m; /* what ends it may come within the call */
+    k->stage_since_ms =
+        clock_monotonic_ms(); /* a busy link may look the same at the end of each turn */
     k->in_engine++;
     int r = smtp_client_send(k->engine, m, ret_why);
     k->in_engine--;
-    if (r == 0) {
-        /* A busy link may look the same at the end of each turn. */
-        k->stage_since_ms = clock_monotonic_ms();
-        k->text_size = m->size;
-    }
+    if (r < 0)
+        k->message = before;
     settle(k);
     return r;
 }
@@ -456,6 +537,11 @@ bool link_is_ready(const struct link *k)
 enum smtp_client_sequence link_sequence(const struct link *k)
 {
     return smtp_client_sequence(k->engine);
+}
+
+const char *link_mechanism(const struct link *k)
+{
+    return smtp_client_mechanism(k->engine);
 }
 
 const struct smtp_capabilities *link_capabilities(const struct link *k)

@@ -11,6 +11,8 @@
  *           turn.  link_drop() is the other way to be rid of it.
  * Ops       `ready`, `recipient`, `finished`, `sent` and `received` come while the engine works: link_send() and link_quit()
  *           may be called there, as said at smtp/client.h.  `secured`, `text` and `ended` come outside of it.
+ * Again     A server that closes after a refused AUTH, while the account permits another form, is called again by the link
+ *           itself: at most once for each refusal.
  * Never     A connection in the clear where TLS was asked for, another one without the certificate (EDG-22).
  */
 #ifndef POSTERN_LINK_H
@@ -29,11 +31,14 @@ struct link_config {         /* borrowed for the life of the link */
     const char *tls_name;    /* for SNI and verification; NULL: host */
     bool tls_implicit;       /* from the first octet */
     struct link_timeouts timeouts;
-    struct smtp_client_config smtp;
+    struct smtp_client_config smtp; /* with the ways to log in that the account permits */
+    /* For SMTP_LOGIN_SCRAM and _PLAIN; whoever read the password wipes it. */
+    const char *user;
+    struct str password;
 };
 
 struct link_ops {
-    /* TLS is up.  May be NULL. */
+    /* TLS is up; comes again with each connection.  May be NULL. */
     void (*secured)(void *ctx, const struct tls_facts *facts);
     /* A message may be sent, or link_quit() called: now or later. */
     void (*ready)(void *ctx);
@@ -44,6 +49,9 @@ struct link_ops {
     /* The session is over.  With o->ours the text names the cause for a person: who was not reached, what TLS said, which
      * file is to blame; otherwise it is the server's last word. */
     void (*ended)(void *ctx, enum smtp_client_end end, const struct smtp_outcome *o);
+    /* The server closed after it had refused one form of login; another is tried on a new connection, a message in hand
+     * goes on there.  May be NULL. */
+    void (*again)(void *ctx, const struct smtp_outcome *o);
     /* For a trace, no secret in it; may be NULL. */
     void (*sent)(void *ctx, struct str line);
     void (*received)(void *ctx, const struct smtp_answer *a);
@@ -70,6 +78,7 @@ void link_drop(struct link *k);
 
 bool link_is_ready(const struct link *k);
 enum smtp_client_sequence link_sequence(const struct link *k);
+const char *link_mechanism(const struct link *k); /* of the AUTH that succeeded; "" for none */
 const struct smtp_capabilities *link_capabilities(const struct link *k);
 /* "192.0.2.1", or "unknown" before the connection stands; lives as long as the link. */
 const char *link_peer_address(const struct link *k);

@@ -355,6 +355,11 @@ int stream_write_str(struct stream *s, struct str data)
     return stream_write(s, data.p, data.len);
 }
 
+void stream_keep_secret(struct stream *s)
+{
+    s->secret = true;
+}
+
 size_t stream_output_pending(const struct stream *s)
 {
     return s->out.len;

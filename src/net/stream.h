@@ -71,6 +71,8 @@ stream_connect_unix(struct loop *l, const char *path, const struct stream_ops *o
  * anything but an end of input they go nowhere, and 0 is returned. */
 MUST_USE int stream_write(struct stream *s, const void *data, size_t len);
 MUST_USE int stream_write_str(struct stream *s, struct str data);
+/* What was or will be written before the next moment without output holds a secret: its memory is wiped. */
+void stream_keep_secret(struct stream *s);
 size_t stream_output_pending(const struct stream *s);
 
 /* Stops and starts the calls of `input`.  Paused, nothing is read beyond STREAM_INPUT_MAX: TCP
@@ -94,7 +96,7 @@ bool stream_is_secure(const struct stream *s);
 
 /* What names this TLS connection, for SASL channel binding; replaces the content of `out`.  -EOPNOTSUPP where there is
  * none: in the clear, under TLS 1.2 without extended master secret (CB-02), a certificate whose signature names no
- * hash; TLS_BINDING_EXPORTER under TLS 1.2.  The server's side only. */
+ * hash; TLS_BINDING_END_POINT on the client's side. */
 enum tls_binding {
     TLS_BINDING_EXPORTER,  /* tls-exporter (RFC 9266) */
     TLS_BINDING_END_POINT, /* tls-server-end-point (RFC 5929) */

@@ -37,6 +37,7 @@ struct stream {
 
     struct buf in;     /* read and not consumed */
     struct buf out;    /* written and not sent */
+    bool secret;       /* `out` is wiped when it is empty */
     size_t read_left;  /* octets that may still be read; SIZE_MAX: no limit */
     size_t clear_left; /* COVER_LEAVING: octets of `out` that go before TLS begins */
     int write_error;   /* sending failed; what the peer said before that is still being read */

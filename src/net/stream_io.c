@@ -147,6 +147,10 @@ static ssize_t send_out(struct stream *s, size_t limit)
     ssize_t n = 0;
     while (sent < limit && (n = wire_write(&s->wire, s->out.data + sent, limit - sent, why)) > 0)
         sent += (size_t)n;
+    if (s->secret && sent == s->out.len) {
+        buf_wipe(&s->out);
+        s->secret = false;
+    }
     buf_consume(&s->out, sent);
     if (s->out.len == 0)
         buf_done(&s->out);

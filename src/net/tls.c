@@ -204,6 +204,11 @@ void tls_context_unref(struct tls_context *c)
     free(c);
 }
 
+bool tls_context_has_certificate(const struct tls_context *c)
+{
+    return SSL_CTX_get0_certificate(c->ctx) != NULL;
+}
+
 static void unrefp(struct tls_context **c)
 {
     tls_context_unref(*c);
@@ -394,6 +399,8 @@ void tls_facts_read(SSL *ssl, struct tls_facts *ret)
         .cipher = cipher ? SSL_CIPHER_standard_name(cipher) : NULL,
         .group = group ? SSL_group_to_name(ssl, group) : NULL,
         .resumed = SSL_session_reused(ssl) == 1,
+        .verified = !SSL_is_server(ssl) && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE &&
+                    SSL_get_verify_result(ssl) == X509_V_OK,
         .leaf = SSL_get0_peer_certificate(ssl),
     };
     if (!ret->resumed)

@@ -67,6 +67,7 @@ MUST_USE int
 tls_client_context_new(const struct tls_client_config *cfg, struct tls_context **ret, char *why);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
+bool tls_context_has_certificate(const struct tls_context *c); /* one of ours, to show */
 
 /* What a finished handshake tells.  Strings are static. */
 struct tls_facts {
@@ -74,6 +75,7 @@ struct tls_facts {
     const char *cipher;  /* registered name, "TLS_AES_256_GCM_SHA384" (TRC-05) */
     const char *group;   /* "x25519"; NULL when not known */
     bool resumed;
+    bool verified; /* client: the server's certificate was, its name included; a pin alone does not count (TLS-13) */
     struct x509_st *leaf; /* the peer's certificate, borrowed while the stream lives; NULL: none */
     /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a
      * server's with it; NULL when there is none, and on a resumed session. */

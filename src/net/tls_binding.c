@@ -7,13 +7,12 @@
 
 #define EXPORTER_LEN 32
 
-/* [rfc9266 2] Label, an empty context, 32 octets (CB-01). */
+/* [rfc9266 2] Label, no context, 32 octets (CB-01).  Under TLS 1.2 an empty context would make another value than none; none
+ * is what OpenSSL's and GnuTLS's users take. */
 static int exporter(SSL *ssl, struct buf *out)
 {
     static const char label[] = "EXPORTER-Channel-Binding";
     unsigned char octets[EXPORTER_LEN];
-    if (SSL_version(ssl) < TLS1_3_VERSION)
-        return -EOPNOTSUPP;
     if (SSL_export_keying_material(ssl, octets, sizeof(octets), label, sizeof(label) - 1, NULL, 0,
                                    0) != 1)
         return -EOPNOTSUPP;
@@ -26,7 +25,7 @@ static int end_point(SSL *ssl, struct buf *out)
     unsigned char octets[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     int hash = NID_undef;
-    X509 *own = SSL_get_certificate(ssl);
+    X509 *own = SSL_is_server(ssl) ? SSL_get_certificate(ssl) : NULL;
     if (!own || X509_get_signature_info(own, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
         return -EOPNOTSUPP; /* Ed25519 names none, and the RFC does not say what then */
     if (hash == NID_md5 || hash == NID_sha1)

@@ -128,7 +128,7 @@ static struct via via_of(const struct conn *c)
         .cipher = c->cipher,
         .sequence = sequence == SMTP_SEQUENCE_NONE ? NULL : smtp_sequence_name(sequence),
         .reports = smtp_offers(link_capabilities(c->link), SMTP_EXT_DSN),
-        .login = c->hop->client.login != SMTP_CLIENT_LOGIN_NONE,
+        .login = c->hop->client.login != 0,
     };
 }
 

@@ -43,11 +43,11 @@ static int load_tls(struct hop *h, char *why)
 
 static void configure_client(struct hop *h)
 {
-    static const enum smtp_client_login logins[] = {
-        [ROUTE_LOGIN_NONE] = SMTP_CLIENT_LOGIN_NONE,
-        [ROUTE_LOGIN_AUTO] = SMTP_CLIENT_LOGIN_AUTO,
-        [ROUTE_LOGIN_EXTERNAL] = SMTP_CLIENT_LOGIN_EXTERNAL,
-        [ROUTE_LOGIN_IMPLICIT] = SMTP_CLIENT_LOGIN_IMPLICIT,
+    static const unsigned logins[] = {
+        [ROUTE_LOGIN_NONE] = 0,
+        [ROUTE_LOGIN_AUTO] = SMTP_LOGIN_CERTIFICATE,
+        [ROUTE_LOGIN_EXTERNAL] = SMTP_LOGIN_EXTERNAL,
+        [ROUTE_LOGIN_IMPLICIT] = SMTP_LOGIN_IMPLICIT,
     };
     const struct route_config *c = h->route;
     h->client = (struct smtp_client_config){
@@ -57,8 +57,6 @@ static void configure_client(struct hop *h)
                : c->tls == ROUTE_TLS_OPPORTUNISTIC ? SMTP_CLIENT_TLS_OPPORTUNISTIC
                                                    : SMTP_CLIENT_TLS_REQUIRE,
         .login = logins[c->login],
-        .has_certificate = c->certificate != NULL,
-        .implicit_allowed = true, /* `login = auto` says so in postern.conf(5) */
     };
 }
 

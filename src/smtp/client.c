@@ -44,7 +44,8 @@ void client_end(struct smtp_client *c, enum smtp_client_end end, const struct sm
         return;
     client_enter(c, CS_ENDED);
     smtp_talk_stop(&c->talk);
-    client_send_abandon(c, o);
+    if (end != SMTP_END_AGAIN)
+        client_send_abandon(c, o);
     c->ops->ended(c->ctx, end, o);
 }
 
@@ -100,7 +101,7 @@ on_over(void *ctx, enum smtp_talk_end how, enum smtp_stage stage, const struct s
     switch (how) {
     case SMTP_TALK_CLOSING:
         o = client_outcome_of(a, stage);
-        client_end(c, SMTP_END_CLOSING, &o);
+        client_end(c, client_login_wants_again(c) ? SMTP_END_AGAIN : SMTP_END_CLOSING, &o);
         break;
     case SMTP_TALK_STRAY:
         if (client_send_is_interrupted(c, a))
@@ -118,14 +119,24 @@ on_over(void *ctx, enum smtp_talk_end how, enum smtp_stage stage, const struct s
     }
 }
 
-void smtp_client_lost(struct smtp_client *c, const char *why)
+static void lose(struct smtp_client *c, const char *why, enum smtp_client_end end)
 {
     if (c->state == CS_QUIT) {
         client_end(c, c->end, &c->last_words);
         return;
     }
     struct smtp_outcome o = client_outcome_ours(451, "4.4.2", why, smtp_client_stage(c));
-    client_end(c, SMTP_END_LOST, &o);
+    client_end(c, end, &o);
+}
+
+void smtp_client_lost(struct smtp_client *c, const char *why)
+{
+    lose(c, why, SMTP_END_LOST);
+}
+
+void smtp_client_closed(struct smtp_client *c, const char *why)
+{
+    lose(c, why, client_login_wants_again(c) ? SMTP_END_AGAIN : SMTP_END_LOST);
 }
 
 void smtp_client_quit(struct smtp_client *c)
@@ -257,10 +268,11 @@ void client_hello(struct smtp_client *c)
     say_hello(c, c->cfg.lmtp ? "LHLO" : "EHLO", on_ehlo);
 }
 
-void smtp_client_secured(struct smtp_client *c)
+void smtp_client_secured(struct smtp_client *c, bool verified)
 {
     assert(c->state == CS_GREETING || c->state == CS_HANDSHAKE || c->state == CS_ENDED);
     c->secure = true;
+    c->verified = verified;
     if (c->state != CS_HANDSHAKE)
         return;
     smtp_talk_restart(&c->talk);
@@ -300,6 +312,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg,
     c->out = out;
     c->batch_max = cfg->recipients_max ? cfg->recipients_max : 1000;
     c->tx.marks = BUF_INIT(SMTP_CLIENT_RECIPIENTS_MAX);
+    client_login_init(c);
     smtp_talk_init(&c->talk, &talk_ops, c, out);
     smtp_talk_expect(&c->talk, SMTP_STAGE_GREETING, on_greeting, 0);
     return c;
@@ -311,6 +324,7 @@ void smtp_client_free(struct smtp_client *c)
         return;
     smtp_talk_done(&c->talk);
     buf_done(&c->tx.marks);
+    buf_wipe(&c->login.message);
     free(c);
 }
 
@@ -354,8 +368,21 @@ const char *smtp_sequence_name(enum smtp_client_sequence s)
         [SMTP_SEQUENCE_NONE] = "none",
         [SMTP_SEQUENCE_EXTERNAL] = "explicit",
         [SMTP_SEQUENCE_IMPLICIT] = "implicit",
+        [SMTP_SEQUENCE_PASSWORD] = "password",
     };
     return names[s];
+}
+
+const char *smtp_client_mechanism(const struct smtp_client *c)
+{
+    return c->login.succeeded ? client_auth_mechanism(c->login.now) : "";
+}
+
+bool smtp_client_take_secrecy(struct smtp_client *c)
+{
+    bool secret = c->talk.secret;
+    c->talk.secret = false;
+    return secret;
 }
 
 const struct smtp_capabilities *smtp_client_capabilities(const struct smtp_client *c)

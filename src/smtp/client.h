@@ -36,25 +36,46 @@ enum smtp_client_tls {
     SMTP_CLIENT_TLS_REQUIRE,       /* without TLS neither AUTH nor MAIL (STLS-13) */
 };
 
-/* Which of the two certificate sequences to use (conformance chapter 1). */
-enum smtp_client_login {
-    SMTP_CLIENT_LOGIN_NONE,
-    /* With a certificate and inside TLS: EXTERNAL when offered, else implicit when allowed, else fail (EDG-10). */
-    SMTP_CLIENT_LOGIN_AUTO,
-    SMTP_CLIENT_LOGIN_EXTERNAL, /* sequence 1 or nothing */
-    SMTP_CLIENT_LOGIN_IMPLICIT, /* sequence 2; after a 530, EXTERNAL once (O1-10) */
+/* The ways to log in.  An account permits a set of them; what is not in it is never tried, whatever the server offers or
+ * refuses (O1-08, EDG-10).  Those in it are tried in this order, all of them inside TLS only:
+ *
+ *     EXTERNAL   sequence 1, when the server offers it: the authzid on the command, in a second step where that form is
+ *                refused; then, with an `identity`, that as authzid where an empty one is refused
+ *     IMPLICIT   sequence 2: MAIL at once.  Together with EXTERNAL where that is not there (O2-17), never after a refusal
+ *                (O1-07); alone at once.  A MAIL answered by 530 is followed by EXTERNAL, once (O1-10), then by the rest
+ *     SCRAM      SCRAM-SHA-256-PLUS where the connection can be bound to and the server offers it, else SCRAM-SHA-256
+ *     PLAIN      only where the server's certificate was verified (PLN-05)
+ *
+ * After a refusal (535) the next one of the set is tried, but no password goes out that another mechanism was already refused
+ * with.  A temporary failure ends the session (AUTH-17). */
+enum {
+    SMTP_LOGIN_EXTERNAL = 1,
+    SMTP_LOGIN_IMPLICIT = 2,
+    SMTP_LOGIN_SCRAM = 4,
+    SMTP_LOGIN_PLAIN = 8,
+    SMTP_LOGIN_CERTIFICATE = SMTP_LOGIN_EXTERNAL | SMTP_LOGIN_IMPLICIT,
+    SMTP_LOGIN_PASSWORD = SMTP_LOGIN_SCRAM | SMTP_LOGIN_PLAIN,
 };
 
-enum smtp_client_sequence { SMTP_SEQUENCE_NONE, SMTP_SEQUENCE_EXTERNAL, SMTP_SEQUENCE_IMPLICIT };
+/* "EXTERNAL, SCRAM": the set in words. */
+#define SMTP_LOGIN_WORDS_MAX 64
+const char *smtp_login_words(unsigned set, char out[SMTP_LOGIN_WORDS_MAX]);
+
+enum smtp_client_sequence {
+    SMTP_SEQUENCE_NONE,
+    SMTP_SEQUENCE_EXTERNAL,
+    SMTP_SEQUENCE_IMPLICIT,
+    SMTP_SEQUENCE_PASSWORD,
+};
 
 struct smtp_client_config { /* copied; the strings are borrowed */
     const char *hostname;   /* ours, for EHLO: ASCII (UTF-03) */
     bool lmtp;
     enum smtp_client_tls tls;
-    enum smtp_client_login login;
-    bool has_certificate;    /* the driver's TLS shows one when asked (EDG-11) */
-    bool implicit_allowed;   /* SMTP_CLIENT_LOGIN_AUTO may use sequence 2 (O2-17) */
-    const char *authzid;     /* UTF-8; NULL: the identity the server derives */
+    unsigned login;          /* set of SMTP_LOGIN_*; 0: none */
+    const char *authzid;     /* UTF-8: act as this one and as nobody else (O2-18); NULL: the identity the server derives */
+    const char *identity;    /* with no authzid: who we are, for servers that refuse an empty authzid; NULL: not known */
+    unsigned login_from;     /* smtp_client_login_next() of a session that ended with SMTP_END_AGAIN; 0: from the first */
     unsigned recipients_max; /* in one transaction; 0: 1000 */
 };
 
@@ -102,6 +123,9 @@ enum smtp_client_end {
     SMTP_END_CLOSING,  /* 421 */
     SMTP_END_PROTOCOL, /* what came makes no sense; the connection is of no more use */
     SMTP_END_LOST,     /* smtp_client_lost() */
+    /* The server closed after it had refused a form of login, and the account permits another: a new connection may go on
+     * from there (smtp_client_login_next()).  A message in hand is neither refused nor finished: send it there again. */
+    SMTP_END_AGAIN,
 };
 
 /* Every op gets the driver's ctx. */
@@ -119,9 +143,15 @@ struct smtp_client_ops {
     void (*finished)(void *ctx);
     /* The session is over, once: close the connection. */
     void (*ended)(void *ctx, enum smtp_client_end end, const struct smtp_outcome *o);
-    /* For a trace; may be NULL. */
+    /* For a trace; may be NULL.  Secrets show as ***. */
     void (*sent)(void *ctx, struct str line);
     void (*received)(void *ctx, const struct smtp_answer *a);
+    /* The next message of a password mechanism, in octets, to `message`, which wipes itself.  challenge NULL: the mechanism
+     * begins, and this is its first message; -EOPNOTSUPP then: not on this connection, try the next.  Any other -errno calls
+     * the AUTH off, and *ret_why (static) says why.  May be NULL when no password is permitted. */
+    int (*sasl)(void *ctx, const char *mechanism, const struct str *challenge, struct buf *message, const char **ret_why);
+    /* The server took the login: has it proved itself, as the mechanism wants?  NULL: yes. */
+    bool (*sasl_proved)(void *ctx);
 };
 
 /* Waits for the greeting.  `out` is the driver's; every call below may append to it. */
@@ -134,11 +164,14 @@ void smtp_client_free(struct smtp_client *c); /* calls no op; NULL is fine */
 /* Consumes what it can and returns how much: a partial line stays with the driver. */
 size_t smtp_client_feed(struct smtp_client *c, const char *data, size_t len);
 
-/* TLS is up: before the greeting (implicit TLS), or after ops->start_tls. Capabilities are forgotten (STLS-05). */
-void smtp_client_secured(struct smtp_client *c);
+/* TLS is up: before the greeting (implicit TLS), or after ops->start_tls. Capabilities are forgotten (STLS-05).
+ * verified: the server's certificate was, its name included (PLN-05). */
+void smtp_client_secured(struct smtp_client *c, bool verified);
 
 /* The connection is gone.  `why` becomes the text of the outcomes that are still due. */
 void smtp_client_lost(struct smtp_client *c, const char *why);
+/* The same, by the server's doing: may end with SMTP_END_AGAIN. */
+void smtp_client_closed(struct smtp_client *c, const char *why);
 
 /* Begins a message.  Nothing was sent when it fails:
  * -EBUSY    not ready
@@ -169,6 +202,12 @@ bool smtp_client_is_secure(const struct smtp_client *c);
 enum smtp_stage smtp_client_stage(const struct smtp_client *c);
 /* The sequence that was used; IMPLICIT once a MAIL without AUTH was accepted. */
 enum smtp_client_sequence smtp_client_sequence(const struct smtp_client *c);
+/* The mechanism of an AUTH that succeeded, "SCRAM-SHA-256"; "" for none. */
+const char *smtp_client_mechanism(const struct smtp_client *c);
+/* After SMTP_END_AGAIN: the next session's login_from. */
+unsigned smtp_client_login_next(const struct smtp_client *c);
+/* Did a secret go to `out` since this was last asked?  Then the driver wipes what it copied. */
+bool smtp_client_take_secrecy(struct smtp_client *c);
 const char *smtp_sequence_name(enum smtp_client_sequence s);
 const struct smtp_capabilities *smtp_client_capabilities(const struct smtp_client *c);
 bool smtp_client_is_esmtp(const struct smtp_client *c);

@@ -55,6 +55,31 @@ struct transaction {
     struct dots dots;
 };
 
+/* One way to log in and how it is put, in the order of client.h. */
+enum login_try {
+    TRY_EXTERNAL = 1,
+    TRY_NAMED, /* EXTERNAL with our identity as authzid */
+    TRY_IMPLICIT,
+    TRY_SCRAM_PLUS,
+    TRY_SCRAM,
+    TRY_PLAIN,
+    TRY_END,
+};
+
+struct login {
+    unsigned permitted;   /* set of SMTP_LOGIN_*, as it is now */
+    enum login_try now;   /* under way, or the last one */
+    bool tried;           /* an AUTH was sent in this session */
+    bool refused;         /* by a server, here or in the session before */
+    bool refused_here;    /* something was, on this connection */
+    bool two_step;        /* initial responses are refused here */
+    bool hello_again;     /* the list was read again after a 530 */
+    bool succeeded;
+    unsigned rounds;      /* challenges answered */
+    struct buf message;   /* the first message of the AUTH under way */
+    const char *why;      /* we called it off */
+};
+
 struct smtp_client {
     struct smtp_client_config cfg;
     const struct smtp_client_ops *ops;
@@ -64,13 +89,10 @@ struct smtp_client {
     enum client_state state;
     struct smtp_capabilities caps;
     bool secure, esmtp;
+    bool verified;        /* the server's certificate was */
     bool quit_wanted;
 
-    /* login */
-    bool auth_tried;      /* AUTH was sent in this session */
-    bool auth_two_step;   /* without initial response */
-    bool auth_responded;  /* the one response EXTERNAL has was sent */
-    bool hello_again;     /* the list was read again after a 530 */
+    struct login login;
     enum smtp_client_sequence sequence;
     bool implicit;        /* MAIL without AUTH is meant to count as login */
 
@@ -109,12 +131,30 @@ static inline int client_class(const struct smtp_answer *a)
     return a->code / 100;
 }
 
+/* ---- client_login.c: which way is next ---- */
+
+void client_login_init(struct smtp_client *c);
 /* Logs in as configured, or not, and goes on to ready or to the message in hand. */
 void client_login(struct smtp_client *c);
 /* A 530 came to MAIL: can AUTH cure it? (O1-10) */
 bool client_login_can_cure(const struct smtp_client *c, const struct smtp_answer *a);
 /* Does so; the message in hand is sent again after it. */
 void client_login_cure(struct smtp_client *c);
+
+/* The connection ends under a login: would another one get further? */
+bool client_login_wants_again(const struct smtp_client *c);
+/* What came of an AUTH: 235, or its last reply. */
+void client_login_succeeded(struct smtp_client *c);
+void client_login_refused(struct smtp_client *c, const struct smtp_answer *a);
+/* It was called off, or ended in a way that makes no sense. */
+void client_login_failed(struct smtp_client *c, const char *why);
+/* This way cannot be gone on this connection. */
+void client_login_impossible(struct smtp_client *c);
+
+/* ---- client_auth.c: one AUTH ---- */
+
+void client_auth(struct smtp_client *c);
+const char *client_auth_mechanism(enum login_try t);
 
 /* The words of MAIL and of RCPT for recipient i, without the line end. */
 void client_put_mail(struct smtp_client *c);
@@ -128,6 +168,8 @@ bool client_is_too_much(struct smtp_client *c, const struct smtp_client_message 
 void client_send_again(struct smtp_client *c);
 /* Gives `o` to every recipient without outcome, and lets the message go. */
 void client_send_abandon(struct smtp_client *c, const struct smtp_outcome *o);
+/* No recipient of the message in hand has an outcome; true without one. */
+bool client_send_is_untouched(const struct smtp_client *c);
 /* A reply nobody waited for, while text goes out: a server may refuse in the middle. */
 bool client_send_is_interrupted(struct smtp_client *c, const struct smtp_answer *a);
 

@@ -1,20 +1,44 @@
-/* The certificate's two sequences, from the client's side (conformance chapter 1, field notes).
+/* Which way of logging in is next: the account's set against the server's list and its refusals (conformance
+ * chapter 1, field notes).
  *
- * Sequence 1 is AUTH EXTERNAL, sequence 2 is MAIL at once.  EXTERNAL has one message of ours, the
- * authzid, which rides on the command or, where a server refuses that form, answers its empty
- * challenge.  AUTH is sent once in a session: after it was refused nothing else is tried, so that
- * no mail goes out under another identity than the one asked for (O1-07, O2-12).
+ * L1  Nothing is tried that the account does not permit, and nothing outside TLS.
+ * L2  After a refusal the certificate alone is no longer tried: mail must not go out as another identity than the one
+ *     that was asked for (O1-07, O2-12).
+ * L3  Each try comes later in the order than the one before, on this connection and the next: there is an end.
  */
-#include "base/b64.h"
 #include "smtp/client_internal.h"
 
 #include <stdio.h>
 
-#define AUTH_LINE_MAX                                                                              \
-    510 /* RFC 4954 section 4: 512 with CR LF, else the response goes by itself (AUTH-14) */
-#define AUTHZID_MAX 1024
+/* In login_from, beside the number of the try. */
+#define FROM_TWO_STEP 16U
+#define FROM_TRY 15U
 
-static bool on_auth(void *ctx, size_t n, const struct smtp_answer *a);
+static const unsigned ways[TRY_END] = {
+    [TRY_EXTERNAL] = SMTP_LOGIN_EXTERNAL, [TRY_NAMED] = SMTP_LOGIN_EXTERNAL,
+    [TRY_IMPLICIT] = SMTP_LOGIN_IMPLICIT, [TRY_SCRAM_PLUS] = SMTP_LOGIN_SCRAM,
+    [TRY_SCRAM] = SMTP_LOGIN_SCRAM,       [TRY_PLAIN] = SMTP_LOGIN_PLAIN,
+};
+
+const char *smtp_login_words(unsigned set, char out[SMTP_LOGIN_WORDS_MAX])
+{
+    static const struct {
+        unsigned bit;
+        const char *word;
+    } words[] = {
+        {SMTP_LOGIN_EXTERNAL, "EXTERNAL"},
+        {SMTP_LOGIN_IMPLICIT, "implicit"},
+        {SMTP_LOGIN_SCRAM,    "SCRAM"   },
+        {SMTP_LOGIN_PLAIN,    "PLAIN"   },
+    };
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (set & words[i].bit)
+            len += (size_t)snprintf(out + len, SMTP_LOGIN_WORDS_MAX - len, "%s%s", len ? ", " : "",
+                                    words[i].word);
+    return out;
+}
 
 static void done(struct smtp_client *c)
 {
@@ -30,207 +54,200 @@ static void fail(struct smtp_client *c, const char *enhanced, const char *text)
     client_leave(c, SMTP_END_LOGIN, &o);
 }
 
-static void fail_as_answered(struct smtp_client *c, const struct smtp_answer *a)
+void client_login_failed(struct smtp_client *c, const char *why)
 {
-    struct smtp_outcome o = client_outcome_of(a, SMTP_STAGE_LOGIN);
-    client_leave(c, SMTP_END_LOGIN, &o);
+    fail(c, "4.7.8", why);
+}
+
+static const char *list_of(const struct smtp_client *c)
+{
+    return *c->caps.mechanisms ? c->caps.mechanisms : "none";
 }
 
 static void fail_not_offered(struct smtp_client *c)
 {
-    char text[400];
-    const char *list = c->caps.mechanisms;
-    (void)snprintf(text, sizeof(text),
-                   "the server offers no certificate authentication: EXTERNAL is not among its "
-                   "mechanisms (%s)",
-                   *list ? list : "none");
-    fail(c, "4.7.8", text);
-}
-
-/* The authzid in base64.  [rfc4954 4] An empty one is "=" on the command and nothing on a line of
- * its own. */
-static void put_authzid(struct smtp_client *c, const char *when_empty)
-{
-    struct str id = str_of(c->cfg.authzid);
-    if (id.len == 0)
-        smtp_talk_put(&c->talk, when_empty);
+    char text[SMTP_MECHANISMS_MAX + 200], words[SMTP_LOGIN_WORDS_MAX];
+    unsigned permitted = c->login.permitted & ~(unsigned)SMTP_LOGIN_IMPLICIT;
+    if (permitted == SMTP_LOGIN_EXTERNAL)
+        (void)snprintf(text, sizeof(text),
+                       "the server offers no certificate authentication: EXTERNAL is not among its "
+                       "mechanisms (%s)",
+                       list_of(c));
+    else if (permitted & SMTP_LOGIN_PLAIN && smtp_offers_mechanism(&c->caps, "PLAIN"))
+        (void)snprintf(text, sizeof(text),
+                       "the server's certificate was not verified, so no password is sent by PLAIN "
+                       "(it offers %s)",
+                       list_of(c));
     else
-        smtp_talk_put_error(&c->talk, b64_encode(id, c->out));
+        (void)snprintf(text, sizeof(text),
+                       "the server offers no login the account permits (%s): its mechanisms are %s",
+                       smtp_login_words(permitted, words), list_of(c));
+    client_login_failed(c, text);
 }
 
-static void say_auth(struct smtp_client *c)
+/* ---- what can be tried ---- */
+
+static bool is_possible(const struct smtp_client *c, enum login_try t)
 {
-    c->auth_tried = true;
-    c->auth_responded = false;
-    struct str id = str_of(c->cfg.authzid);
-    static const char command[] = "AUTH EXTERNAL";
-    if (sizeof(command) + B64_LEN(id.len) > AUTH_LINE_MAX)
-        c->auth_two_step = true;
-    smtp_talk_begin(&c->talk);
-    smtp_talk_put(&c->talk, command);
-    if (!c->auth_two_step) {
-        smtp_talk_put(&c->talk, " ");
-        put_authzid(c, "=");
+    if (!(ways[t] & c->login.permitted))
+        return false;
+    if (t == TRY_IMPLICIT)
+        return !c->login.refused; /* L2 */
+    if (t == TRY_NAMED && (str_of(c->cfg.authzid).len || str_of(c->cfg.identity).len == 0))
+        return false;
+    if (t == TRY_PLAIN && !c->verified)
+        return false;
+    return smtp_offers_mechanism(&c->caps, client_auth_mechanism(t)) &&
+           (ways[t] & SMTP_LOGIN_CERTIFICATE || c->ops->sasl);
+}
+
+static enum login_try first_from(const struct smtp_client *c, unsigned t)
+{
+    while (t < TRY_END && !is_possible(c, (enum login_try)t))
+        t++;
+    return (enum login_try)t;
+}
+
+/* Goes the way from `t` on; false: there is none. */
+static bool try_from(struct smtp_client *c, unsigned t)
+{
+    enum login_try next = first_from(c, t);
+    if (next == TRY_END)
+        return false;
+    c->login.now = next;
+    if (next == TRY_IMPLICIT) {
+        c->implicit = true;
+        done(c);
+    } else {
+        if (c->state != CS_LOGIN)
+            client_enter(c, CS_LOGIN);
+        client_auth(c);
     }
-    smtp_talk_end(&c->talk, SMTP_STAGE_LOGIN, on_auth, 0);
-}
-
-static void begin_auth(struct smtp_client *c)
-{
-    struct str id = str_of(c->cfg.authzid);
-    client_enter(c, CS_LOGIN);
-    if (id.len > AUTHZID_MAX || !str_is_utf8(id))
-        fail(c, "4.7.8", "the authorisation identity is too long or not UTF-8");
-    else
-        say_auth(c);
-}
-
-static bool on_cancelled(void *ctx, size_t n, const struct smtp_answer *a)
-{
-    (void)n;
-    (void)a;
-    fail(ctx, "4.7.8", "the server asks EXTERNAL for more than it has: AUTH was cancelled");
     return true;
 }
 
-static bool is_base64(struct str s)
+void client_login_impossible(struct smtp_client *c)
 {
-    struct buf decoded = BUF_INIT(SMTP_REPLY_LINE);
-    int r = b64_decode(s, &decoded);
-    buf_done(&decoded);
-    return r == 0;
+    if (!try_from(c, c->login.now + 1U))
+        fail_not_offered(c);
 }
 
-/* EXTERNAL has no challenge but the empty one (EXT-01).  Servers prompt with something all the
- * same, or ask again after an initial response: the authzid is the answer, once.  What is no
- * challenge is cancelled (AUTH-11). */
-static void respond(struct smtp_client *c, const struct smtp_answer *a)
+/* The certificate alone was not enough, or was never meant to be: from here on AUTH decides. */
+static void insist(struct smtp_client *c)
 {
-    if (c->auth_responded || !is_base64(buf_str(&a->text))) {
-        smtp_talk_say(&c->talk, "*", SMTP_STAGE_LOGIN, on_cancelled, 0);
+    if (c->login.permitted & SMTP_LOGIN_IMPLICIT)
+        c->login.permitted |= SMTP_LOGIN_EXTERNAL;
+    c->login.permitted &= ~(unsigned)SMTP_LOGIN_IMPLICIT;
+    c->login.refused = true;
+}
+
+void client_login_init(struct smtp_client *c)
+{
+    struct login *l = &c->login;
+    l->permitted = c->cfg.login;
+    l->now = TRY_EXTERNAL;
+    if (!c->cfg.login_from)
         return;
-    }
-    c->auth_responded = true;
-    smtp_talk_begin(&c->talk);
-    put_authzid(c, "");
-    smtp_talk_end(&c->talk, SMTP_STAGE_LOGIN, on_auth, 0);
+    l->now = (enum login_try)(c->cfg.login_from & FROM_TRY);
+    l->two_step = c->cfg.login_from & FROM_TWO_STEP;
+    insist(c);
 }
 
-/* Refused for its form: there are servers that know only the form without an initial response. */
-static bool is_about_form(const struct smtp_client *c, const struct smtp_answer *a)
+/* [rfc4422 A.3] EXTERNAL is never used in the clear (EXT-08), and no password is; only the list read inside TLS counts
+ * (EDG-12). */
+void client_login(struct smtp_client *c)
 {
-    return !c->auth_two_step && !c->auth_responded && (a->code == 501 || a->code == 500);
+    unsigned permitted = c->login.permitted;
+    if (permitted == 0)
+        done(c);
+    else if (!c->secure && permitted & SMTP_LOGIN_CERTIFICATE)
+        fail(c, "4.7.10", "the connection has no TLS, so there is no certificate to log in with");
+    else if (!c->secure)
+        fail(c, "4.7.10", "the connection has no TLS, so no password is sent");
+    else if (!try_from(c, c->login.now))
+        fail_not_offered(c);
 }
 
-/* "No such command", "not now", "no such mechanism": said by servers that took the certificate in
- * TLS and now hide AUTH; MAIL works on the same connection. 535 and its like are a refusal, and
- * stay one (O1-07). */
+/* ---- what came of it ---- */
+
+void client_login_succeeded(struct smtp_client *c)
+{
+    c->sequence = ways[c->login.now] & SMTP_LOGIN_CERTIFICATE ? SMTP_SEQUENCE_EXTERNAL
+                                                              : SMTP_SEQUENCE_PASSWORD;
+    c->login.succeeded = true;
+    c->implicit = false;
+    buf_wipe(&c->login.message);
+    done(c);
+}
+
+/* "No such command", "not now", "no such mechanism": said by servers that took the certificate in TLS and now hide AUTH; MAIL
+ * works on the same connection.  535 and its like are a refusal, and stay one (O1-07). */
 static bool is_absence(const struct smtp_answer *a)
 {
     return a->code == 500 || a->code == 502 || a->code == 503 || a->code == 504;
 }
 
-static bool may_imply(const struct smtp_client *c)
+/* AUTH-18, AUTH-19: another mechanism would do. */
+static bool is_about_mechanism(const struct smtp_answer *a)
 {
-    return c->cfg.login == SMTP_CLIENT_LOGIN_AUTO && c->cfg.implicit_allowed && !c->tx.msg;
+    return is_absence(a) || a->code == 534 || a->code == 432;
 }
 
-static bool on_auth(void *ctx, size_t n, const struct smtp_answer *a)
+/* After `a`, with which try does it go on?  TRY_END: with none. */
+static unsigned next_after(const struct smtp_client *c, const struct smtp_answer *a)
 {
-    (void)n;
-    struct smtp_client *c = ctx;
-    if (a->code == 421)
-        return true;
-    if (client_class(a) == 2) {
-        c->sequence = SMTP_SEQUENCE_EXTERNAL;
-        c->implicit = false;
-        done(c);
-    } else if (client_class(a) == 3) {
-        respond(c, a);
-    } else if (is_about_form(c, a)) {
-        c->auth_two_step = true;
-        say_auth(c);
-    } else if (is_absence(a) && may_imply(c)) {
-        c->implicit = true;
-        done(c);
-    } else {
-        fail_as_answered(c, a);
-    }
-    return true;
+    enum login_try now = c->login.now;
+    if (client_class(a) == 4 && a->code != 432)
+        return TRY_END; /* AUTH-17 */
+    if (ways[now] & SMTP_LOGIN_PASSWORD)
+        return is_about_mechanism(a) ? now + 1U : TRY_END;
+    if (is_absence(a))
+        return TRY_IMPLICIT;
+    return now + 1U;
 }
 
-static void login_auto(struct smtp_client *c)
+void client_login_refused(struct smtp_client *c, const struct smtp_answer *a)
 {
-    if (!c->cfg.has_certificate || !c->secure) {
-        done(c);
-    } else if (smtp_offers_mechanism(&c->caps, "EXTERNAL")) {
-        begin_auth(c);
-    } else if (may_imply(c)) {
-        c->implicit = true;
-        done(c);
-    } else {
-        fail_not_offered(c);
-    }
-}
-
-/* [rfc4422 A.3] EXTERNAL is never used in the clear (EXT-08); only the list read inside TLS counts
- * (EDG-12). */
-static void login_external(struct smtp_client *c)
-{
-    if (!c->secure)
-        fail(c, "4.7.10", "the connection has no TLS, so there is no certificate to log in with");
-    else if (!smtp_offers_mechanism(&c->caps, "EXTERNAL"))
-        fail_not_offered(c);
-    else
-        begin_auth(c);
-}
-
-static void login_implicit(struct smtp_client *c)
-{
-    if (!c->secure) {
-        login_external(c);
-    } else {
-        c->implicit = true;
-        done(c);
-    }
-}
-
-void client_login(struct smtp_client *c)
-{
-    if (c->tx.msg) { /* the list was read again after a 530 */
-        login_external(c);
+    c->login.refused_here = true;
+    c->login.refused = c->login.refused || !is_absence(a);
+    if (try_from(c, next_after(c, a)))
         return;
-    }
-    switch (c->cfg.login) {
-    case SMTP_CLIENT_LOGIN_NONE:
-        done(c);
-        break;
-    case SMTP_CLIENT_LOGIN_AUTO:
-        login_auto(c);
-        break;
-    case SMTP_CLIENT_LOGIN_EXTERNAL:
-        login_external(c);
-        break;
-    case SMTP_CLIENT_LOGIN_IMPLICIT:
-        login_implicit(c);
-        break;
-    }
+    struct smtp_outcome o = client_outcome_of(a, SMTP_STAGE_LOGIN);
+    client_leave(c, SMTP_END_LOGIN, &o);
 }
+
+/* ---- a MAIL that wants AUTH after all ---- */
 
 /* 535 is for AUTH alone, but one deployed server says it to MAIL (O2-07). */
 bool client_login_can_cure(const struct smtp_client *c, const struct smtp_answer *a)
 {
-    return (a->code == 530 || a->code == 535) && c->implicit && c->secure && !c->auth_tried;
+    return (a->code == 530 || a->code == 535) && c->implicit && c->secure && !c->login.tried;
 }
 
-/* EDG-10: what EHLO lists is read again before we give up; a server may have learned of us
- * meanwhile. */
+/* EDG-10: what EHLO lists is read again before we give up; a server may have learned of us meanwhile. */
 void client_login_cure(struct smtp_client *c)
 {
-    if (smtp_offers_mechanism(&c->caps, "EXTERNAL") || !c->esmtp || c->hello_again) {
-        login_external(c);
+    insist(c);
+    c->login.refused_here = true;
+    c->login.now = TRY_EXTERNAL;
+    if (smtp_offers_mechanism(&c->caps, "EXTERNAL") || !c->esmtp || c->login.hello_again) {
+        client_login(c);
         return;
     }
-    c->hello_again = true;
+    c->login.hello_again = true;
     client_hello(c);
+}
+
+/* ---- the next connection ---- */
+
+/* Only where something was refused on this one (L3): a server that closes without a word would do so again. */
+bool client_login_wants_again(const struct smtp_client *c)
+{
+    bool under_way = c->state == CS_LOGIN || (c->state == CS_HELLO && c->login.hello_again);
+    return under_way && c->login.refused_here && client_send_is_untouched(c);
+}
+
+unsigned smtp_client_login_next(const struct smtp_client *c)
+{
+    return (unsigned)c->login.now | (c->login.two_step ? FROM_TWO_STEP : 0);
 }

@@ -145,6 +145,11 @@ void client_send_abandon(struct smtp_client *c, const struct smtp_outcome *o)
     let_go(c);
 }
 
+bool client_send_is_untouched(const struct smtp_client *c)
+{
+    return !c->tx.msg || !memchr(c->tx.marks.data, MARK_DONE, c->tx.msg->n_recipients);
+}
+
 /* LIMITS MAILMAX, RFC 9422 section 3.6 */
 static bool is_used_up(const struct smtp_client *c)
 {

@@ -115,6 +115,18 @@ void smtp_talk_begin(struct smtp_talk *t)
 {
     t->line_start = t->out->len;
     t->line_error = 0;
+    t->hides = false;
+}
+
+/* Room is made now: a buffer that grows leaves what it held behind. */
+void smtp_talk_hide(struct smtp_talk *t, size_t len)
+{
+    if (t->over)
+        return;
+    smtp_talk_put_error(t, buf_reserve(t->out, len + 2));
+    t->hides = true;
+    t->hidden_from = t->out->len;
+    t->secret = true;
 }
 
 void smtp_talk_put_error(struct smtp_talk *t, int r)
@@ -166,6 +178,21 @@ void smtp_talk_expect(struct smtp_talk *t, enum smtp_stage stage, smtp_talk_fn *
     t->count++;
 }
 
+static void show_sent(struct smtp_talk *t, struct str line)
+{
+    char masked[64];
+    if (!t->ops->sent)
+        return;
+    if (t->hides) {
+        struct str open = str_upto(line, t->hidden_from - t->line_start);
+        size_t len = MIN(open.len, sizeof(masked) - 3);
+        memcpy(masked, open.p, len);
+        memcpy(masked + len, "***", 3);
+        line = (struct str){masked, len + 3};
+    }
+    t->ops->sent(t->ctx, line);
+}
+
 /* A control character in an argument would be a second command: such a line never leaves. */
 void smtp_talk_end(struct smtp_talk *t, enum smtp_stage stage, smtp_talk_fn *fn, size_t n)
 {
@@ -174,8 +201,8 @@ void smtp_talk_end(struct smtp_talk *t, enum smtp_stage stage, smtp_talk_fn *fn,
     struct str line = str_from(buf_str(t->out), t->line_start);
     if (t->line_error == 0 && str_has_control(line))
         t->line_error = -EINVAL;
-    if (t->line_error == 0 && t->ops->sent)
-        t->ops->sent(t->ctx, line);
+    if (t->line_error == 0)
+        show_sent(t, line);
     smtp_talk_put(t, "\r\n");
     if (t->line_error < 0) {
         t->out->len = t->line_start;

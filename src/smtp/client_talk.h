@@ -49,7 +49,7 @@ struct smtp_talk_ops {
     /* `stage` of the command it was said to, or of the oldest without a reply; SMTP_STAGE_IDLE: neither.
      * `a` with the first two only. */
     void (*over)(void *ctx, enum smtp_talk_end end, enum smtp_stage stage, const struct smtp_answer *a);
-    /* What goes over the wire, for a trace; may be NULL.  No line of ours holds a secret: EXTERNAL has none. */
+    /* What goes over the wire, for a trace; may be NULL.  What was hidden shows as ***. */
     void (*sent)(void *ctx, struct str line);
     void (*received)(void *ctx, const struct smtp_answer *a);
 };
@@ -66,6 +66,9 @@ struct smtp_talk {
     } waiting[SMTP_TALK_MAX];
     unsigned first, count;
     size_t line_start; /* in out, of the line being written */
+    bool hides;         /* from hidden_from on the line is a secret */
+    size_t hidden_from; /* in out */
+    bool secret;        /* something hidden went to out */
     int line_error;
     bool over, deaf;
     bool closing; /* the answer being handled is a 421: nothing more is worth sending */
@@ -91,6 +94,8 @@ void smtp_talk_put(struct smtp_talk *t, const char *s);
 void smtp_talk_put_str(struct smtp_talk *t, struct str s);
 void smtp_talk_put_number(struct smtp_talk *t, uint64_t n);
 void smtp_talk_put_error(struct smtp_talk *t, int r); /* r of something the caller appended to t->out */
+/* The rest of the line is a secret of `len` octets at most. */
+void smtp_talk_hide(struct smtp_talk *t, size_t len);
 void smtp_talk_end(struct smtp_talk *t, enum smtp_stage stage, smtp_talk_fn *fn, size_t n);
 /* A whole command. */
 void smtp_talk_say(struct smtp_talk *t, const char *command, enum smtp_stage stage, smtp_talk_fn *fn, size_t n);

@@ -2,7 +2,8 @@
  *
  * The first octet chooses the configuration, the second the size of the pieces; the rest is what the server sends.
  * Checked beside the sanitizers: each recipient gets exactly one outcome before `finished`, the session ends
- * once, nothing but whole lines leaves outside of a text, and no text is asked for without a message. */
+ * once, nothing but whole lines leaves outside of a text, no text is asked for without a message, and a session that
+ * asks for another connection does not do so for ever. */
 #include "smtp/client.h"
 
 #include <errno.h>
@@ -10,11 +11,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define N_RECIPIENTS 5
+#define CONNECTIONS_MAX 14 /* each new one is further on in the order of logins, or in its form */
 
 struct driver {
     struct smtp_client *client;
     struct buf out;
-    bool busy, ended, secure_next;
+    bool busy, ended, again, secure_next, verified;
     uint64_t text_at; /* where the text is asked for; UINT64_MAX: it is not */
     unsigned messages;
     bool had[N_RECIPIENTS];
@@ -102,9 +104,32 @@ static void on_finished(void *ctx)
 static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outcome *o)
 {
     struct driver *d = ctx;
-    (void)end;
-    must(!d->ended && !d->busy && o->text);
+    d->again = end == SMTP_END_AGAIN;
+    must(!d->ended && (!d->busy || d->again) && o->text);
     d->ended = true;
+}
+
+/* Messages of any mechanism, of any size the challenge asks for. */
+static int on_sasl(void *ctx,
+                   const char *mechanism,
+                   const struct str *challenge,
+                   struct buf *message,
+                   const char **ret_why)
+{
+    struct driver *d = ctx;
+    must(*mechanism && !d->ended && (challenge || message->len == 0));
+    if (challenge && challenge->len % 7 == 3) {
+        *ret_why = "no such challenge";
+        return -EINVAL;
+    }
+    if (!challenge && strstr(mechanism, "PLUS") && !d->verified)
+        return -EOPNOTSUPP;
+    return challenge ? buf_append_str(message, *challenge) : buf_puts(message, mechanism);
+}
+
+static bool on_sasl_proved(void *ctx)
+{
+    return ((struct driver *)ctx)->messages % 2 == 0;
 }
 
 static const struct smtp_client_ops ops = {
@@ -114,6 +139,8 @@ static const struct smtp_client_ops ops = {
     .recipient = on_recipient,
     .finished = on_finished,
     .ended = on_ended,
+    .sasl = on_sasl,
+    .sasl_proved = on_sasl_proved,
 };
 
 /* What a driver does at the end of its turn. */
@@ -122,7 +149,7 @@ static void turn(struct driver *d, size_t piece)
     buf_clear(&d->out);
     if (d->secure_next && !d->ended) {
         d->secure_next = false;
-        smtp_client_secured(d->client);
+        smtp_client_secured(d->client, d->verified);
     }
     while (d->text_at != UINT64_MAX) {
         uint64_t at = d->text_at;
@@ -137,7 +164,18 @@ static void turn(struct driver *d, size_t piece)
     buf_clear(&d->out);
 }
 
-static void converse(struct driver *d, const char *data, size_t size, size_t piece)
+static void open_session(struct driver *d, const struct smtp_client_config *cfg, bool secure)
+{
+    d->ended = d->again = d->secure_next = false;
+    d->text_at = UINT64_MAX;
+    buf_clear(&d->out);
+    d->client = smtp_client_new(cfg, &ops, d, &d->out);
+    if (secure)
+        smtp_client_secured(d->client, d->verified);
+}
+
+/* One connection; returns how much it took. */
+static size_t converse(struct driver *d, const char *data, size_t size, size_t piece)
 {
     size_t used = 0;
     for (size_t have = 0; have < size && !d->ended;) {
@@ -148,8 +186,9 @@ static void converse(struct driver *d, const char *data, size_t size, size_t pie
         turn(d, piece);
     }
     if (!d->ended)
-        smtp_client_lost(d->client, "closed");
-    must(d->ended && !d->busy);
+        smtp_client_closed(d->client, "closed");
+    must(d->ended && (!d->busy || d->again));
+    return used;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -160,17 +199,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .hostname = "me.example",
         .lmtp = data[0] & 1,
         .tls = (enum smtp_client_tls)((data[0] >> 1) % 3),
-        .login = (enum smtp_client_login)((data[0] >> 3) & 3),
-        .has_certificate = data[0] & 32,
-        .implicit_allowed = data[0] & 64,
+        .login = (data[0] >> 3) & 15,
+        .identity = data[1] & 32 ? "me@example.org" : NULL,
         .recipients_max = data[0] & 128 ? 2 : 0,
     };
-    struct driver d = {.out = BUF_INIT(SMTP_CLIENT_OUTPUT), .text_at = UINT64_MAX};
-    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
-    if (data[1] & 1)
-        smtp_client_secured(d.client);
-    converse(&d, (const char *)data + 2, size - 2, (size_t)(data[1] >> 1) + 1);
-    smtp_client_free(d.client);
+    struct driver d = {.out = BUF_INIT(SMTP_CLIENT_OUTPUT), .verified = data[1] & 64};
+    const char *rest = (const char *)data + 2;
+    size_t left = size - 2;
+    unsigned connections = 0;
+    do {
+        must(++connections <= CONNECTIONS_MAX);
+        open_session(&d, &cfg, data[1] & 1);
+        size_t used = converse(&d, rest, left, (size_t)(data[1] >> 1) + 1);
+        rest += used;
+        left -= used;
+        cfg.login_from = smtp_client_login_next(d.client);
+        smtp_client_free(d.client);
+        d.busy = false;
+    } while (d.again);
     buf_done(&d.out);
     return 0;
 }

@@ -83,7 +83,9 @@ struct driver {
     size_t piece;
     const char *text;
     size_t outcomes, wanted;
-    bool finished, ended;
+    bool finished, ended, again;
+    bool unbound, proved;
+    char trace[2000];
 };
 
 static void note(struct driver *d, const char *fmt, ...) PRINTF(2, 3);
@@ -168,14 +170,53 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
         [SMTP_END_QUIT] = "quit",       [SMTP_END_REFUSED] = "refused",
         [SMTP_END_TLS] = "tls",         [SMTP_END_LOGIN] = "login",
         [SMTP_END_CLOSING] = "closing", [SMTP_END_PROTOCOL] = "protocol",
-        [SMTP_END_LOST] = "lost",
+        [SMTP_END_LOST] = "lost",       [SMTP_END_AGAIN] = "again",
     };
     struct driver *d = ctx;
     char what[32];
     check(d->row, !d->ended);
     d->ended = true;
+    d->again = end == SMTP_END_AGAIN;
     (void)snprintf(what, sizeof(what), "ended %s:", names[end]);
     note_outcome(d, what, o);
+}
+
+#define PASSWORD_MESSAGE "x\0secret"
+
+/* What stands for PLAIN and SCRAM: the messages in octets, the challenges noted. */
+static int on_sasl(void *ctx,
+                   const char *mechanism,
+                   const struct str *challenge,
+                   struct buf *message,
+                   const char **ret_why)
+{
+    struct driver *d = ctx;
+    struct str to = challenge ? *challenge : STR("begins");
+    note(d, "sasl %s %.*s", mechanism, STR_FMT(to));
+    if (strstr(mechanism, "PLUS") && d->unbound)
+        return -EOPNOTSUPP;
+    if (challenge && str_eq(*challenge, STR("bad"))) {
+        *ret_why = "that is no challenge";
+        return -EINVAL;
+    }
+    d->proved = strcmp(mechanism, "PLAIN") == 0 || (challenge && str_eq(*challenge, STR("proof")));
+    if (challenge && str_eq(*challenge, STR("proof")))
+        return 0;
+    return buf_append_str(message, challenge ? STR("answer") : STR(PASSWORD_MESSAGE));
+}
+
+static bool on_sasl_proved(void *ctx)
+{
+    return ((struct driver *)ctx)->proved;
+}
+
+/* No trace ever holds what a password mechanism said. */
+static void on_sent(void *ctx, struct str line)
+{
+    struct driver *d = ctx;
+    size_t len = strlen(d->trace);
+    (void)snprintf(d->trace + len, sizeof(d->trace) - len, "%.*s|", STR_FMT(line));
+    check(d->row, !strstr(d->trace, "eABzZWNyZXQ=") && !strstr(d->trace, "YW5zd2Vy"));
 }
 
 static const struct smtp_client_ops ops = {
@@ -185,6 +226,9 @@ static const struct smtp_client_ops ops = {
     .recipient = on_recipient,
     .finished = on_finished,
     .ended = on_ended,
+    .sasl = on_sasl,
+    .sasl_proved = on_sasl_proved,
+    .sent = on_sent,
 };
 
 static void send_message(struct driver *d, const char *name)
@@ -214,7 +258,11 @@ static void push(struct driver *d, size_t len, bool last)
 static void drive(struct driver *d, const char *action)
 {
     if (strcmp(action, "secured") == 0)
-        smtp_client_secured(d->client);
+        smtp_client_secured(d->client, true);
+    else if (strcmp(action, "secured unverified") == 0)
+        smtp_client_secured(d->client, false);
+    else if (strcmp(action, "closed") == 0)
+        smtp_client_closed(d->client, "closed by the peer");
     else if (strncmp(action, "send ", 5) == 0)
         send_message(d, action + 5);
     else if (strcmp(action, "text") == 0)
@@ -293,24 +341,33 @@ static void run_line(struct driver *d, const char *line)
 static void configure(struct smtp_client_config *cfg, const char *word)
 {
     static const char *const tls[] = {"tls=off", "tls=opportunistic", "tls=require"};
-    static const char *const login[] = {"login=none", "login=auto", "login=external",
-                                        "login=implicit"};
     for (size_t i = 0; i < ARRAY_LEN(tls); i++)
         if (strcmp(word, tls[i]) == 0)
             cfg->tls = (enum smtp_client_tls)i;
-    for (size_t i = 0; i < ARRAY_LEN(login); i++)
-        if (strcmp(word, login[i]) == 0)
-            cfg->login = (enum smtp_client_login)i;
+    static const char *const ways[] = {"external", "implicit", "scram", "plain"};
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+        if (strncmp(word, "login=", 6) == 0 && strstr(word, ways[i]))
+            cfg->login |= 1U << i;
     if (strcmp(word, "lmtp") == 0)
         cfg->lmtp = true;
-    if (strcmp(word, "certificate") == 0)
-        cfg->has_certificate = true;
-    if (strcmp(word, "implicit-allowed") == 0)
-        cfg->implicit_allowed = true;
     if (strncmp(word, "authzid=", 8) == 0)
         cfg->authzid = word + 8;
+    if (strncmp(word, "identity=", 9) == 0)
+        cfg->identity = word + 9;
     if (strncmp(word, "recipients=", 11) == 0)
         cfg->recipients_max = (unsigned)atoi(word + 11);
+}
+
+/* The next connection, after a session that ended with `again`. */
+static void connect_again(struct driver *d, struct smtp_client_config *cfg)
+{
+    deliver(d);
+    expect_nothing(d, "connect");
+    check(d->row, d->again);
+    cfg->login_from = smtp_client_login_next(d->client);
+    smtp_client_free(d->client);
+    d->ended = d->again = d->proved = false;
+    d->client = smtp_client_new(cfg, &ops, d, &d->out);
 }
 
 static void run(const char *name, const char *with, char **lines, size_t piece)
@@ -324,9 +381,14 @@ static void run(const char *name, const char *with, char **lines, size_t piece)
     char *words = xstrdup(with), *save = NULL;
     for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
         configure(&cfg, word);
+    d.unbound = strstr(with, "unbound");
     d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
-    for (; *lines; lines++)
-        run_line(&d, *lines);
+    for (; *lines; lines++) {
+        if (strcmp(*lines, "D: connect") == 0)
+            connect_again(&d, &cfg);
+        else
+            run_line(&d, *lines);
+    }
     deliver(&d);
     expect_nothing(&d, "the end");
     smtp_client_free(d.client);
@@ -396,7 +458,19 @@ static void a_session_opens(void **state)
 static void a_login_takes_every_turn(void **state)
 {
     (void)state;
-    run_file("login", 25);
+    run_file("login", 35);
+}
+
+static void a_password_goes_where_it_may(void **state)
+{
+    (void)state;
+    run_file("passwords", 25);
+}
+
+static void another_connection_goes_on(void **state)
+{
+    (void)state;
+    run_file("again", 8);
 }
 
 static void a_message_goes_by_data(void **state)
@@ -429,6 +503,50 @@ static void limits_split_transactions(void **state)
     run_file("limits", 6);
 }
 
+static void a_trace_tells_no_password(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *said, *want;
+    } rows[] = {
+        {"initial response", "220 hi\r\n250-x\r\n250 AUTH PLAIN\r\n235 ok\r\n",
+         "EHLO me.example|AUTH PLAIN ***|"                                                                                                              },
+        {"two steps",        "220 hi\r\n250-x\r\n250 AUTH PLAIN\r\n501 no\r\n334 \r\n235 ok\r\n",
+         "EHLO me.example|AUTH PLAIN ***|AUTH PLAIN|***|"                                                                                               },
+        {"scram",
+         "220 hi\r\n250-x\r\n250 AUTH SCRAM-SHA-256-PLUS\r\n334 c2FsdA==\r\n334 cHJvb2Y=\r\n235 "
+         "ok\r\n",                                                                                "EHLO me.example|AUTH SCRAM-SHA-256-PLUS ***|***|***|"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct driver d = {
+            .row = rows[i].name, .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+        struct smtp_client_config cfg = {.hostname = "me.example", .login = SMTP_LOGIN_PASSWORD};
+        d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+        smtp_client_secured(d.client, true);
+        assert_false(smtp_client_take_secrecy(d.client));
+        assert_int_equal(smtp_client_feed(d.client, rows[i].said, strlen(rows[i].said)),
+                         strlen(rows[i].said));
+        assert_string_equal(d.trace, rows[i].want);
+        assert_true(smtp_client_is_ready(d.client));
+        assert_int_equal(smtp_client_sequence(d.client), SMTP_SEQUENCE_PASSWORD);
+        assert_true(smtp_client_take_secrecy(d.client));
+        assert_false(smtp_client_take_secrecy(d.client));
+        smtp_client_free(d.client);
+        buf_done(&d.out);
+        buf_done(&d.got);
+    }
+}
+
+static void the_ways_have_words(void **state)
+{
+    (void)state;
+    char words[SMTP_LOGIN_WORDS_MAX];
+    assert_string_equal(smtp_login_words(0, words), "");
+    assert_string_equal(smtp_login_words(SMTP_LOGIN_PLAIN, words), "PLAIN");
+    assert_string_equal(smtp_login_words(SMTP_LOGIN_CERTIFICATE | SMTP_LOGIN_PASSWORD, words),
+                        "EXTERNAL, implicit, SCRAM, PLAIN");
+}
+
 /* AUTH-14: 512 octets with CR LF are the most a command may have. */
 static void a_long_authzid_goes_by_itself(void **state)
 {
@@ -446,9 +564,9 @@ static void a_long_authzid_goes_by_itself(void **state)
         char id[400] = "";
         memset(id, 'a', rows[i].len);
         struct smtp_client_config cfg = {
-            .hostname = "me.example", .login = SMTP_CLIENT_LOGIN_EXTERNAL, .authzid = id};
+            .hostname = "me.example", .login = SMTP_LOGIN_EXTERNAL, .authzid = id};
         d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
-        smtp_client_secured(d.client);
+        smtp_client_secured(d.client, true);
         const char *hello = "220 hi\r\n250-srv\r\n250 AUTH EXTERNAL\r\n";
         assert_int_equal(smtp_client_feed(d.client, hello, strlen(hello)), strlen(hello));
         buf_consume(&d.out, strlen("EHLO me.example\r\n"));
@@ -570,6 +688,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_opens),
         cmocka_unit_test(a_login_takes_every_turn),
+        cmocka_unit_test(a_password_goes_where_it_may),
+        cmocka_unit_test(another_connection_goes_on),
+        cmocka_unit_test(a_trace_tells_no_password),
+        cmocka_unit_test(the_ways_have_words),
         cmocka_unit_test(a_long_authzid_goes_by_itself),
         cmocka_unit_test(a_message_goes_by_data),
         cmocka_unit_test(a_message_goes_by_bdat),
