@@ -98,6 +98,7 @@ static void reload(struct server *s, bool all)
     struct service_refreshed count;
     struct log_line l;
     service_refresh(s->service, all, &count);
+    relay_refresh(s->relay, all, &count.loaded, &count.failed);
     if (count.loaded == 0 && count.failed == 0)
         return;
     log_begin(&l, count.failed ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "reloaded");

@@ -289,6 +289,7 @@ static void reap(struct loop_task *task)
     c->reap_due = false;
     if (c->reading)
         return; /* on_read() comes back */
+    tls_context_unref(c->cfg.tls);
     free(c);
     r->n_conns--;
     relay_check_rest(r);
@@ -311,7 +312,7 @@ static void configure(struct conn *c)
         .host = route->host,
         .port = route->port,
         .path = route->path,
-        .tls = h->tls,
+        .tls = hop_tls(c->hop),
         .tls_name = route->tls_name,
         .tls_implicit = route->tls_implicit,
         .timeouts = h->relay->cfg->timeouts,

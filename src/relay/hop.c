@@ -27,7 +27,8 @@ static void make_label(struct hop *h)
                        c->path ? c->path : "");
 }
 
-static int load_tls(struct hop *h, char *why)
+/* *ret stays NULL where there is no TLS. */
+static int load_tls(const struct hop *h, struct tls_context **ret, char *why)
 {
     const struct route_config *c = h->route;
     if (c->tls == ROUTE_TLS_OFF || !c->host)
@@ -38,7 +39,53 @@ static int load_tls(struct hop *h, char *why)
         .key = c->key,
         .verify = c->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
     };
-    return tls_client_context_new(&tls, &h->tls, why);
+    return tls_client_context_new(&tls, ret, why);
+}
+
+static void watch_files(struct hop *h)
+{
+    const struct route_config *c = h->route;
+    const char *const paths[] = {c->ca, c->certificate, c->key};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (paths[i])
+            watch_add(&h->files, paths[i]);
+    (void)watch_changed(&h->files); /* the first time it always says yes */
+}
+
+static struct tls_context *swap_tls(struct hop *h, struct tls_context *fresh)
+{
+    (void)pthread_mutex_lock(&h->relay->tls_lock);
+    struct tls_context *old = h->tls;
+    h->tls = fresh;
+    (void)pthread_mutex_unlock(&h->relay->tls_lock);
+    return old;
+}
+
+struct tls_context *hop_tls(struct hop *h)
+{
+    (void)pthread_mutex_lock(&h->relay->tls_lock);
+    struct tls_context *tls = h->tls ? tls_context_ref(h->tls) : NULL;
+    (void)pthread_mutex_unlock(&h->relay->tls_lock);
+    return tls;
+}
+
+void hop_refresh(struct hop *h, bool all, unsigned *loaded, unsigned *failed)
+{
+    struct tls_context *fresh = NULL;
+    char why[TLS_WHY_MAX] = "";
+    if (!h->tls || (!watch_changed(&h->files) && !all))
+        return;
+    if (load_tls(h, &fresh, why) == 0) {
+        tls_context_unref(swap_tls(h, fresh));
+        ++*loaded;
+        return;
+    }
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_ERROR, "reload-failed");
+    log_text(&l, "hop", h->label);
+    log_format(&l, "message", "what was loaded before stays: %s", why);
+    log_end(&l);
+    ++*failed;
 }
 
 static void configure_client(struct hop *h)
@@ -66,9 +113,12 @@ int hop_init(struct hop *h, struct relay *r, const struct route_config *route, c
     h->queue_end = &h->queue;
     h->conns_max = route->connections_max ? route->connections_max : CONNECTIONS_MAX;
     make_label(h);
-    int e = load_tls(h, why);
+    watch_files(h);
+    int e = load_tls(h, &h->tls, why);
     if (e == 0)
         configure_client(h);
+    else
+        hop_done(h);
     return e;
 }
 
@@ -78,6 +128,7 @@ void hop_done(struct hop *h)
         conn_abort(h->conns);
     tls_context_unref(h->tls);
     h->tls = NULL;
+    watch_done(&h->files);
 }
 
 /* ---- the queue ---- */

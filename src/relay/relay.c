@@ -97,6 +97,7 @@ static void relay_free(struct relay *r)
     loop_timer_free(r->look);
     loop_free(r->loop);
     routes_done(&r->routes);
+    (void)pthread_mutex_destroy(&r->tls_lock);
     free(r->hops);
     free(r->hop_of);
     free(r);
@@ -183,6 +184,7 @@ int relay_start(const struct relay_config *cfg, struct spool *sp, struct relay *
     r->retry = retry_policy(cfg->retry_min_ms, cfg->retry_max_ms, cfg->expire_ms);
     r->deliveries_max = cfg->deliveries_max ? cfg->deliveries_max : DELIVERIES_MAX;
     r->credit_task.run = give_credit;
+    (void)pthread_mutex_init(&r->tls_lock, NULL);
     if (getrandom(&r->random, sizeof(r->random), 0) != sizeof(r->random) || r->random == 0)
         r->random = (uint64_t)clock_wall_ms() | 1;
     routes_init(&r->routes, cfg);
@@ -200,6 +202,12 @@ int relay_start(const struct relay_config *cfg, struct spool *sp, struct relay *
     }
     *ret = r;
     return 0;
+}
+
+void relay_refresh(struct relay *r, bool all, unsigned *loaded, unsigned *failed)
+{
+    for (size_t i = 0; i < r->n_hops; i++)
+        hop_refresh(&r->hops[i], all, loaded, failed);
 }
 
 bool relay_has_route(const struct relay *r, struct str domain)

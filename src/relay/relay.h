@@ -49,6 +49,11 @@ MUST_USE int relay_start(const struct relay_config *cfg, struct spool *sp, struc
 /* Finishes what is in flight within grace_ms, gives back the rest, stops the thread.  Before spool_close(). */
 void relay_stop(struct relay *r, int64_t grace_ms);
 
+/* Loads what has changed of the trust anchors, certificates and keys of the routes, or `all` of it (SIGHUP); connections made
+ * from then on use it.  What cannot be loaded keeps what was there before, and one log line says why.  Adds to the counts
+ * of next hops.  Reads files: the thread that started the relay. */
+void relay_refresh(struct relay *r, bool all, unsigned *loaded, unsigned *failed);
+
 /* Does any route take this domain?  Any thread (the routes do not change). */
 bool relay_has_route(const struct relay *r, struct str domain);
 

@@ -1,5 +1,7 @@
 """Deliveries: by every kind of route to next hops that are not ours, and what becomes of what they refuse."""
+import os
 import re
+import shutil
 import uuid
 
 import pytest
@@ -409,6 +411,38 @@ def test_unreachable(run, config):
     hop = Hop(port=port)
     assert postern("queue", "flush", "-c", server.config.write()).stdout == "2 recipients made due at once\n"
     assert hop.wait(token).recipients == ["u@dead.test"] and hop.wait(other).recipients == ["v@dead.test"]
+    wait_empty(server)
+    hop.close()
+
+
+def test_a_renewed_certificate(run, config, zoo, tmp_path):
+    """REL-09: the next hop wants a certificate that is good; ours is renewed while we run, and no restart is needed."""
+    hop = Hop(server=zoo.server, client_ca=zoo.staff.file, external=True, login_required=True)
+    mine = {"certificate": tmp_path / "ours.pem", "key": tmp_path / "ours.key"}
+
+    def renew(credential):
+        for kind, path in mine.items():
+            fresh = tmp_path / "fresh"
+            shutil.copy(getattr(credential, kind), fresh)
+            os.replace(fresh, path)
+
+    renew(zoo["expired"])
+    config.trust().spool().listener("in", "implicit", trust="{staff}", sender="any").maildir("example.org")
+    config.route("default", smtp=f'"{hop.address}"', tls="verify", ca=f'"{zoo.server_ca.file}"', login="external",
+                 **{kind: f'"{path}"' for kind, path in mine.items()})
+    config.add("reload-interval = 0")
+    server = run(config)
+    token, queue_id = submit(server, "u@strict.test")
+    assert "certificate" in server.log.wait("hop-down")["why"]
+    server.log.wait("deferred", queue=queue_id)
+
+    mine["key"].write_text("no key at all\n")
+    server.reload()
+    assert "ours.key" in server.log.wait("reload-failed", hop=f"smtp:{hop.address}")["message"]
+    renew(zoo["good"])
+    assert server.log.wait("reloaded", since=server.reload())["failed"] == "0"
+    postern("queue", "flush", "-c", server.config.write())
+    hop.wait(token)
     wait_empty(server)
     hop.close()
 
