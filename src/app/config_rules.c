@@ -151,7 +151,8 @@ static void listener_client_defaults(const struct conf_node *b, struct listener_
             tls && (ls->n_trust || ls->n_peers) ? TLS_CLIENT_CERT_REQUEST : TLS_CLIENT_CERT_OFF;
     if (!is_written(b, "certificate-auth"))
         ls->cert_auth = ls->role == ROLE_SUBMISSION && ls->n_trust &&
-                                ls->client_certificate != TLS_CLIENT_CERT_OFF
+                                (tls ? ls->client_certificate != TLS_CLIENT_CERT_OFF
+                                     : ls->n_proxies > 0)
                             ? CERT_AUTH_IMPLICIT
                             : CERT_AUTH_OFF;
     if (!is_written(b, "require-tls"))
@@ -179,7 +180,7 @@ listener_without_tls(struct loader *l, const struct conf_node *b, const struct l
                        "starttls or require-tls = no");
 }
 
-/* The proxy ends TLS and says whose certificate it has seen: ours is only what that is worth. */
+/* The proxy ends TLS and says whose certificate it has seen, or hands it over: ours is only what that is worth. */
 static void
 listener_behind_proxy(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
@@ -187,9 +188,6 @@ listener_behind_proxy(struct loader *l, const struct conf_node *b, const struct 
         config_mistake(l, place_of(b, "client-certificate"),
                        "with tls = none the proxy asks for certificates; leave client-certificate "
                        "out");
-    if (ls->n_trust)
-        config_mistake(l, place_of(b, "trust"),
-                       "with tls = none the proxy judges certificates; leave trust out");
 }
 
 static void listener_client_certificates(struct loader *l,

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -170,4 +171,21 @@ int cert_file_crls(const char *path, cert_crl_fn *each, void *arg, char *why)
     struct stat st;
     bool is_dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
     return (is_dir ? crls_of_directory : crls_of_file)(path, each, arg, why);
+}
+
+int cert_from_der(struct str der, struct x509_st **ret)
+{
+    ERROR_SCOPE;
+    const unsigned char *at = (const unsigned char *)der.p;
+    CLEANUP(x509_freep) X509 *x = der.len <= LONG_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
+    if (!x || at != (const unsigned char *)der.p + der.len)
+        return -EINVAL;
+    *ret = x;
+    x = NULL;
+    return 0;
+}
+
+void cert_release(struct x509_st *cert)
+{
+    X509_free(cert);
 }

@@ -234,6 +234,31 @@ void cert_judge(const struct cert_request *rq, struct cert_verdict *ret)
     map_identity(&h, ret);
 }
 
+void cert_judge_told(const struct cert_rule *rules,
+                     size_t n_rules,
+                     enum cert_source source,
+                     const char *name,
+                     struct cert_verdict *v)
+{
+    static const struct cert_request nobody_asks = {0};
+    char normal[CERT_IDENTITY_MAX + 1];
+    char *items[1] = {normal};
+    const struct cert_names values = {.items = items, .n = 1};
+    struct missing missing = {0};
+    bool usable = cert_source_normalise(source, name, normal);
+    conclude(v, CERT_UNMAPPED, CERT_CAUSE_NO_IDENTITY,
+             "client certificate names nobody known here");
+    for (size_t i = 0; usable && i < n_rules; i++) {
+        const struct cert_rule *rule = &rules[i];
+        if (rule->source != source || rule->n_trust ||
+            !map_values(&nobody_asks, rule, &values, v, &missing))
+            continue;
+        (void)snprintf(v->rule, sizeof(v->rule), "%s", rule->name);
+        conclude(v, CERT_ACCEPTABLE, CERT_CAUSE_NONE, "");
+        return;
+    }
+}
+
 /* What libssl turns into an alert that is true: for trouble of our own a plain handshake_failure,
  * not a certificate_expired that sends the user after his own certificate (EDG-21, strict mode). */
 static const int verify_codes[] = {

@@ -23,6 +23,7 @@
 #ifndef POSTERN_JUDGE_H
 #define POSTERN_JUDGE_H
 
+#include "base/str.h"
 #include "cert/verdict.h"
 
 struct x509_st;
@@ -133,6 +134,15 @@ struct cert_request {
 
 /* Overwrites *ret, which the caller ends with cert_verdict_done(). */
 void cert_judge(const struct cert_request *rq, struct cert_verdict *ret);
+
+/* A name that others have found in a certificate which they have verified, such as the CN that a proxy tells: the first of
+ * the rules with this source that fits, and holds whatever the CA, names the identity.  Overwrites outcome, cause,
+ * reason, identities and rule of `v`, which has no identity yet. */
+void cert_judge_told(const struct cert_rule *rules, size_t n_rules, enum cert_source source, const char *name, struct cert_verdict *v);
+
+/* A certificate as others hand it over, DER and nothing behind it; -EINVAL. */
+MUST_USE int cert_from_der(struct str der, struct x509_st **ret);
+void cert_release(struct x509_st *cert); /* NULL is fine */
 
 /* The X509_V_* code that fits the verdict, for TLS_CLIENT_CERT_REQUIRE; 0 with CERT_ACCEPTABLE,
  * CERT_UNMAPPED, CERT_AMBIGUOUS. */

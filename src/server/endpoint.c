@@ -39,6 +39,13 @@ void credentials_judge(const struct credentials *c,
     cert_judge(&rq, ret);
 }
 
+void endpoint_judge_name(const struct endpoint *e, const char *common_name, struct cert_verdict *v)
+{
+    size_t n;
+    const struct cert_rule *rules = cert_rules_items(e->rules, &n);
+    cert_judge_told(rules, n, CERT_SOURCE_SUBJECT_CN, common_name, v);
+}
+
 /* Asked by the handshake with client-certificate = require: the refusal becomes the TLS alert (EDG-21). */
 static int verify_required(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain)
 {

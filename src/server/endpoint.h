@@ -73,6 +73,9 @@ void credentials_judge(const struct credentials *c,
                        struct stack_st_X509 *chain,
                        struct cert_verdict *ret);
 
+/* What the identity rules make of a CN that a proxy tells; cert_judge_told(). */
+void endpoint_judge_name(const struct endpoint *e, const char *common_name, struct cert_verdict *v);
+
 /* Whoever comes from there begins with a PROXY header. */
 bool endpoint_lists_proxy(const struct endpoint *e, const char *address);
 /* Whoever comes from there may send XCLIENT. */

@@ -25,6 +25,7 @@ static void session_free(struct session *s)
     buf_done(&s->out);
     free(s->identity);
     free(s->proxy);
+    cert_release(s->handed);
     free(s->xclient);
     free(s);
 }

@@ -30,7 +30,8 @@ struct session {
     struct credentials *credentials;
     unsigned generation; /* of the endpoint, when they were taken */
     struct session_wait *wait; /* NULL: for no responder */
-    struct x509_st *leaf; /* the client's certificate, the stream's; NULL: none */
+    struct x509_st *leaf; /* the client's certificate, the stream's or `handed`; NULL: none */
+    struct x509_st *handed; /* owned: a proxy has handed it over; NULL: none has */
     struct stream *stream;
     struct smtp_server *engine;
     struct transfer *transfer; /* NULL outside the text of a message */

@@ -49,6 +49,8 @@ void session_log_tls(const struct session *s)
         log_text(&l, "rule", v->rule); /* CERT-14 */
     if (s->listed_peer)
         log_text(&l, "listed-peer", "yes");
+    if (s->proxy)
+        log_text(&l, "told-by", "proxy");
     log_end(&l);
 }
 

@@ -31,29 +31,61 @@ static void speak_for(struct session *s, const struct proxy_header *h)
                           (uint16_t)h->port);
 }
 
-/* What the proxy says is worth as much as what we find out ourselves; that is why only listed hosts are heard. */
-static void judge(struct session *s, const struct proxy_header *h)
+static void
+conclude(struct session *s, enum cert_outcome outcome, enum cert_cause cause, const char *reason)
+{
+    s->verdict.outcome = outcome;
+    s->verdict.cause = cause;
+    (void)snprintf(s->verdict.reason, sizeof(s->verdict.reason), "%s", reason);
+}
+
+/* The listener has no CAs of its own: what the proxy says is worth as much as what we find out ourselves, which is why
+ * only listed hosts are heard. */
+static void take_word(struct session *s, const struct proxy_header *h)
 {
     struct cert_verdict *v = &s->verdict;
-    const char *reason = "";
-    if (!h->certificate)
-        return;
-    if (asprintf(&v->subject, "CN=%s", h->common_name) < 0)
-        v->subject = NULL;
-    if (!h->verified) {
-        v->outcome = CERT_UNACCEPTABLE;
-        v->cause = CERT_CAUSE_BAD_PATH;
-        reason = "the proxy did not accept the client certificate";
-    } else if (!h->identity[0]) {
-        v->outcome = CERT_UNMAPPED;
-        v->cause = CERT_CAUSE_NO_IDENTITY;
-        reason = "the proxy told no identity for the client certificate";
-    } else {
-        v->outcome = CERT_ACCEPTABLE;
+    if (h->identity[0]) {
         v->identities[v->n_identities++] = xstrdup(h->identity);
         (void)snprintf(v->rule, sizeof(v->rule), "proxy-protocol");
+        conclude(s, CERT_ACCEPTABLE, CERT_CAUSE_NONE, "");
+        return;
     }
-    (void)snprintf(v->reason, sizeof(v->reason), "%s", reason);
+    if (h->common_name[0])
+        endpoint_judge_name(s->endpoint, h->common_name, v);
+    if (v->n_identities == 0)
+        conclude(s, CERT_UNMAPPED, CERT_CAUSE_NO_IDENTITY,
+                 "the proxy told no identity for the client certificate");
+}
+
+/* It has: only a certificate counts, and is judged like that of a handshake of ours.  The chain stayed with the proxy. */
+static void judge_certificate(struct session *s, const struct proxy_header *h)
+{
+    if (h->der.len == 0) {
+        conclude(s, CERT_UNACCEPTABLE, CERT_CAUSE_BAD_PATH,
+                 "the proxy did not hand over the client certificate");
+    } else if (cert_from_der(h->der, &s->handed) < 0) {
+        conclude(s, CERT_UNACCEPTABLE, CERT_CAUSE_BAD_PATH,
+                 "the proxy handed over no readable client certificate");
+    } else {
+        s->leaf = s->handed;
+        session_judge_anew(s);
+    }
+}
+
+/* Possession of the key was proved to the proxy, which says so by having verified. */
+static void judge(struct session *s, const struct proxy_header *h)
+{
+    if (!h->certificate)
+        return;
+    if (asprintf(&s->verdict.subject, "CN=%s", h->common_name) < 0)
+        s->verdict.subject = NULL;
+    if (!h->verified)
+        conclude(s, CERT_UNACCEPTABLE, CERT_CAUSE_BAD_PATH,
+                 "the proxy did not accept the client certificate");
+    else if (s->endpoint->cfg->n_trust)
+        judge_certificate(s, h);
+    else
+        take_word(s, h);
 }
 
 /* On a listener with TLS of its own the client's TLS ends here, and the proxy knows nothing of it. */
@@ -63,6 +95,7 @@ static void take_tls(struct session *s, const struct proxy_header *h)
         return;
     s->proxy = xcalloc(1, sizeof(*s->proxy));
     *s->proxy = *h;
+    s->proxy->der = STR(""); /* borrowed */
     s->tls_version = s->proxy->tls_version[0] ? s->proxy->tls_version : "TLS";
     s->tls_cipher = s->proxy->cipher[0] ? s->proxy->cipher : NULL;
     judge(s, h);
@@ -88,6 +121,7 @@ size_t session_proxy_input(struct session *s, const char *data, size_t len)
     stream_read_limit(s->stream, SIZE_MAX);
     speak_for(s, &h);
     take_tls(s, &h);
-    session_begin(s); /* may free s */
+    if (!session_wait_for_responder(s))
+        session_begin(s); /* may free s */
     return (size_t)n;
 }

@@ -52,7 +52,8 @@ void session_renew(struct session *s)
         return;
     credentials_unref(s->credentials);
     s->credentials = endpoint_credentials(s->endpoint);
-    /* A proxy's word stands for its connection. */
-    if (!smtp_server_is_secure(s->engine) || s->proxy || s->xclient || judge_again(s))
+    /* A proxy's word stands for its connection, a certificate that it has handed over does not. */
+    bool is_word = s->xclient || (s->proxy && !s->leaf);
+    if (!smtp_server_is_secure(s->engine) || is_word || judge_again(s))
         s->generation = now;
 }

@@ -29,7 +29,10 @@ static void answered(struct loop_task *task)
         return;
     s->wait = NULL;
     session_judge_anew(s);
-    session_secured(s);
+    if (s->handed)
+        session_begin(s);
+    else
+        session_secured(s);
 }
 
 static bool wait_begin(struct session *s)

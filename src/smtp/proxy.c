@@ -5,7 +5,7 @@
 static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
 /* [proxy protocol 2.2] Types and flags. */
-enum { TLV_SSL = 0x20, SSL_VERSION = 0x21, SSL_CN = 0x22, SSL_CIPHER = 0x23 };
+enum { TLV_SSL = 0x20, SSL_VERSION = 0x21, SSL_CN = 0x22, SSL_CIPHER = 0x23, SSL_CLIENT_CERT = 0x28 };
 enum { CLIENT_SSL = 1, CLIENT_CERT_CONN = 2, CLIENT_CERT_SESS = 4 };
 enum { COMMAND_LOCAL = 0, COMMAND_PROXY = 1 };
 enum { AF_STREAM_INET = 0x11, AF_STREAM_INET6 = 0x21, AF_STREAM_UNIX = 0x31 };
@@ -68,6 +68,8 @@ static int take_tls(struct str value, struct proxy_header *h)
             r = take_text(v, h->cipher, sizeof(h->cipher));
         if (r == 0 && type == SSL_CN)
             r = take_text(v, h->common_name, sizeof(h->common_name));
+        if (r == 0 && type == SSL_CLIENT_CERT && h->certificate)
+            h->der = v;
         if (r < 0)
             return r;
     }

@@ -12,7 +12,7 @@
 #include "base/str.h"
 
 #define PROXY_HEADER_MIN 16
-#define PROXY_HEADER_MAX 4096
+#define PROXY_HEADER_MAX 16384 /* a certificate may be in it */
 #define PROXY_TLV_IDENTITY 0xE0
 
 enum proxy_family { PROXY_UNKNOWN, PROXY_INET, PROXY_INET6, PROXY_UNIX };
@@ -28,6 +28,7 @@ struct proxy_header {
     char tls_version[32], cipher[64]; /* "" when not told */
     char common_name[256];
     char identity[321];
+    struct str der; /* the client's certificate, borrowed from the header; empty: not handed over */
 };
 
 /* Octets of the whole header, of which the first PROXY_HEADER_MIN are here; -EINVAL when it is none of version 2,

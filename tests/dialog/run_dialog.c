@@ -604,8 +604,9 @@ static bool plan_busy(struct plan *p, const char *word)
 
 static bool plan_proxy(struct plan *p, const char *word)
 {
-    p->setup.proxy = word[0] == '\0';
-    return p->setup.proxy;
+    p->setup.proxy = true;
+    p->setup.trust = strcmp(word, "trust") == 0;
+    return word[0] == '\0' || p->setup.trust;
 }
 
 static bool plan_xclient(struct plan *p, const char *word)

@@ -248,6 +248,17 @@ void credentials_unref(struct credentials *c)
     assert(c == &w.credentials);
 }
 
+/* As with the rule "source = subject-cn  pattern = .+@example\.org". */
+void endpoint_judge_name(const struct endpoint *e, const char *common_name, struct cert_verdict *v)
+{
+    (void)e;
+    if (!strstr(common_name, "@example.org"))
+        return;
+    v->outcome = CERT_ACCEPTABLE;
+    v->identities[v->n_identities++] = xstrdup(common_name);
+    (void)snprintf(v->rule, sizeof(v->rule), "cn");
+}
+
 bool endpoint_lists_proxy(const struct endpoint *e, const char *address)
 {
     (void)e;
@@ -896,6 +907,7 @@ static void configure(const struct world_setup *setup)
         .cert_auth = setup->cert_auth,
         .mechanisms = setup->mechanisms,
         .need = setup->need,
+        .n_trust = setup->trust,
         .sender = setup->sender,
         .header_from = setup->header_from,
         .workarounds = setup->workarounds,

@@ -36,6 +36,7 @@ struct world_setup {
     uint32_t extensions;
     bool busy; /* connections-max is reached */
     bool xclient; /* from one that may send XCLIENT */
+    bool trust; /* CAs of its own, for what a proxy hands over */
     bool proxy; /* the client comes from a host that is listed as a proxy */
     unsigned workarounds;
 };

@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must((size_t)n == size);
     must(!h.verified || h.certificate);
     must(!h.certificate || h.tls);
+    must(h.der.len == 0 || (h.certificate && h.der.p > in.p && h.der.p + h.der.len <= in.p + in.len));
     must(!h.local || (!h.tls && h.family == PROXY_UNKNOWN));
     check_text(h.tls_version, sizeof(h.tls_version));
     check_text(h.cipher, sizeof(h.cipher));

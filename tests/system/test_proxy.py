@@ -3,7 +3,9 @@ import socket
 import struct
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from kit.certs import Authority
 from kit.wire import Client, Closed
 
 ALICE = "alice@example.org"
@@ -22,8 +24,9 @@ def header(source="198.51.100.9", port=50001, *tlvs):
     return SIGNATURE + bytes([0x21, 0x21 if six else 0x11]) + struct.pack("!H", len(body)) + body
 
 
-def seen(verify=0, identity=ALICE, flags=7):
-    parts = [tlv(0x20, struct.pack("!BI", flags, verify) + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"Alice"))]
+def seen(verify=0, identity=ALICE, flags=7, name="Alice", der=b""):
+    parts = [tlv(0x20, struct.pack("!BI", flags, verify) + tlv(0x21, b"TLSv1.3") + tlv(0x22, name.encode())
+                 + (tlv(0x28, der) if der else b""))]
     return parts + ([tlv(0xE0, identity.encode())] if identity else [])
 
 
@@ -32,6 +35,7 @@ def site(run, config):
     config.trust("staff").spool().maildir("default", "elsewhere/%d/%u")
     mine = '{"127.0.0.0/8"}'
     config.listener("ended", "none", proxy_protocol=mine, certificate_auth="implicit")
+    config.listener("judged", "none", proxy_protocol=mine, trust="{staff}")
     config.listener("starttls", "starttls", proxy_protocol=mine, trust="{staff}")
     config.listener("implicit", "implicit", proxy_protocol=mine, trust="{staff}")
     config.listener("others", "starttls", proxy_protocol='{"192.0.2.0/24"}', trust="{staff}")
@@ -59,6 +63,74 @@ def test_no_identity(site, fields):
     client.hello(None)
     assert client.ehlo.keyword("AUTH") is None
     client.expect(f"MAIL FROM:<{ALICE}>", 530)
+
+
+def handed(zoo, name, **more):
+    return seen(identity="eve@example.org", der=zoo[name].x509.public_bytes(serialization.Encoding.DER), **more)
+
+
+JUDGED = {  # what our own CAs and rules make of what the proxy hands over; as in test_sequences.py
+    "good": "", "rsa": "", "ed25519": "", "no-eku": "",
+    "expired": "expired", "future": "not valid before", "revoked": "revoked", "unknown-ca": "unknown",
+    "chain": "unknown",  # the intermediate stayed with the proxy
+    "server-only": "not for client", "no-san": "no e-mail address", "two-sans": "several",
+}
+
+
+@pytest.mark.parametrize("certificate", JUDGED)
+def test_certificate_handed_over(site, zoo, certificate):
+    """CERT-09..11, CERT-15, EDG-01, EDG-02: judged here, whatever identity the proxy tells beside it."""
+    client = proxied(site, "judged", header("198.51.100.9", 50001, *handed(zoo, certificate)))
+    client.hello(None)
+    reason = JUDGED[certificate]
+    assert client.offers_external() == (reason in ("", "several"))
+    client.expect(f"MAIL FROM:<{ALICE}>", 530 if reason else 250, text=reason)
+    told = site.log.wait("tls", session=site.log.wait("connect", listener="judged")["session"])
+    assert told["fingerprint"] == zoo[certificate].fingerprint and told["told-by"] == "proxy"
+
+
+@pytest.mark.parametrize("fields", ["not verified", "not shown", "none", "garbage", "garbage behind"])
+def test_no_certificate_handed_over(site, zoo, fields):
+    """EXT-06: possession of the key was proved to the proxy or not at all."""
+    good = zoo["good"].x509.public_bytes(serialization.Encoding.DER)
+    kinds = {"not verified": handed(zoo, "good", verify=20), "not shown": handed(zoo, "good", flags=1),
+             "none": seen(), "garbage": seen(der=good[:-1]), "garbage behind": seen(der=good + b"x")}
+    client = proxied(site, "judged", header("198.51.100.9", 50001, *kinds[fields]))
+    client.hello(None)
+    assert client.ehlo.keyword("AUTH") is None
+    client.expect(f"MAIL FROM:<{ALICE}>", 530)
+
+
+def test_handed_over_and_revoked(run, config, zoo, tmp_path):
+    """EDG-18: a certificate that a proxy has handed over is judged again when the list changes."""
+    ca = Authority(tmp_path, "Proxied CA")
+    anna = ca.issue("anna", [ALICE])
+    crl = tmp_path / "list.pem"
+    crl.write_bytes(ca.crl())
+    config.add(f'trust own {{ ca = {{"{ca.file}"}}  crl = {{"{crl}"}} }}').spool().maildir("default", "elsewhere/%d/%u")
+    config.listener("judged", "none", proxy_protocol="127.0.0.1", trust="{own}")
+    site = run(config)
+    der = anna.x509.public_bytes(serialization.Encoding.DER)
+    client = proxied(site, "judged", header("198.51.100.9", 50001, *seen(der=der)))
+    client.hello(None)
+    client.expect(f"MAIL FROM:<{ALICE}>", 250)
+    client.expect("RSET", 250)
+    ca.revoke(anna)
+    crl.write_bytes(ca.crl())
+    site.log.wait("reloaded", since=site.reload())
+    client.expect(f"MAIL FROM:<{ALICE}>", 421, "4.7.0", "revoked")
+
+
+def test_common_name(run, config):
+    """CERT-14: a rule for the CN, of whatever CA, makes the name that a proxy tells an identity."""
+    config.add("identity cn { source = subject-cn  pattern = '[a-z]+'  name = '$0@example.org' }")
+    config.spool().maildir("default", "elsewhere/%d/%u")
+    config.listener("ended", "none", proxy_protocol="127.0.0.1", certificate_auth="explicit")
+    site = run(config)
+    for name, code in (("alice", 235), ("Alice", 504)):
+        client = proxied(site, "ended", header("198.51.100.9", 50001, *seen(name=name, identity=None)))
+        client.hello(None)
+        client.expect("AUTH EXTERNAL =", code, text=ALICE if code == 235 else "no identity")
 
 
 @pytest.mark.parametrize("listener", ("starttls", "implicit"))

@@ -52,7 +52,7 @@ def test_nginx_password(site, proxy, token):
     client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'secret')}", 235)
     message = send(client, site, token)
     login = site.log.wait("login", identity=ALICE, mechanism="XCLIENT")
-    told, = site.log.of_session(login["session"], "xclient")
+    told = site.log.wait("xclient", session=login["session"])
     assert (told["proxy"], told["peer"]) == ("127.0.0.1", "127.0.0.1")
     assert b"from client.example.org (" in message.octets and b"with ESMTPA id" in message.octets
     client.expect("MAIL FROM:<bob@example.org>", 550, "5.7.1", ALICE)

@@ -373,7 +373,6 @@ static const struct mistake_row {
     {"bad fingerprint", "listener s { role = relay peers = {\"AB:CD\"} }\n", "1: \"AB:CD\" is no SHA-256 fingerprint"},
     {"no range", "listener s { proxy-protocol = {\"10.0.0.1/8\"} }\n", "1: \"10.0.0.1/8\" is no range of hosts; write"},
     {"no range for XCLIENT", "listener s { xclient = {\"localhost\"} }\n", "1: \"localhost\" is no range of hosts; write"},
-    {"trust behind a proxy", TRUST "listener s { tls = none proxy-protocol = unix trust = staff }\n", "2: with tls = none the proxy judges certificates"},
     {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
     {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},
     {"few recipients", "listener s { recipients = 10 }\n", "1: warning: RFC 5321 4.5.3.1.8"},

@@ -70,6 +70,14 @@ static void bodies(void **state)
          0x21,                                          0x11,
          OCTETS(V4 "\x20\0\x05\x03\0\0\0\x0a"),
          true,                                                                                          {.family = PROXY_INET, .port = 50001, .tls = true, .certificate = true}                  },
+        {"TLS, certificate handed over",
+         0x21,                                          0x11,
+         OCTETS(V4 "\x20\0\x0b\x07\0\0\0\0\x28\0\x03" "DER"),
+         true,                                                                                          {.family = PROXY_INET, .port = 50001, .tls = true, .certificate = true, .verified = true, .der = STR("DER")}},
+        {"one handed over that was not shown",
+         0x21,                                          0x11,
+         OCTETS(V4 "\x20\0\x0b\x01\0\0\0\0\x28\0\x03" "DER"),
+         true,                                                                                          {.family = PROXY_INET, .port = 50001, .tls = true}                                       },
         {"certificate flag without TLS",
          0x21,                                          0x11,
          OCTETS(V4 "\x20\0\x05\x02\0\0\0\0"),
@@ -114,6 +122,7 @@ static void bodies(void **state)
         check(rows[i].name, strcmp(h.tls_version, w->tls_version) == 0);
         check(rows[i].name, strcmp(h.common_name, w->common_name) == 0);
         check(rows[i].name, strcmp(h.identity, w->identity) == 0);
+        check(rows[i].name, str_eq(h.der, w->der));
         check(rows[i].name, h.family != PROXY_INET || memcmp(h.source, V4, 4) == 0);
         check(rows[i].name, h.family != PROXY_INET6 || memcmp(h.source, V6, 16) == 0);
     }
