@@ -295,6 +295,7 @@ static void load_limits(struct loader *l, const struct conf_node *b, size_t i)
 static void load_passwords(struct loader *l, const struct conf_node *b, size_t i)
 {
     struct passwords_config *p = &l->config->passwords[i];
+    l->config->passwords_places[i] = (struct config_place){b->file, b->line};
     *p = (struct passwords_config){.name = name_of(l, b),
                                    .failures_max = 10,
                                    .failures_window_ms = 600000,
@@ -471,6 +472,7 @@ static bool make_room(struct loader *l)
     c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
     c->trust_places = config_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
     c->identity_places = config_room(l, (c->n_identities + 1) * sizeof(*c->identity_places));
+    c->passwords_places = config_room(l, (c->n_passwords + 1) * sizeof(*c->passwords_places));
     c->listener_places = config_room(l, (c->n_listeners + 1) * sizeof(*c->listener_places));
     c->route_places = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->route_places));
     return !l->out_of_memory;

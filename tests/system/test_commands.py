@@ -95,6 +95,51 @@ def test_check_of_what_is_right(config):
     assert json.loads(postern("check", "-c", config.write(), "--json").stdout)["ok"] is True
 
 
+TABLES = ("aliases", "may-act-as", "senders", "disabled", "identity", "passwords")
+
+
+@pytest.mark.parametrize("where", TABLES)
+@pytest.mark.parametrize("text,says", [
+    ("alice a\nalice b\n", ":2: the key of line 1 stands here again"),
+    ('# x\n"alice a\n', ":2: the quoted key is empty or does not end"),
+    ("a\0b c\n", ":1: a NUL octet"),
+], ids=("twice", "quote", "nul"))
+def test_check_of_tables(config, where, text, says):
+    """Every table of names, as far as `serve` would look, which then ends with the same words."""
+    table = config.folder / "table"
+    table.write_text(text)
+    config.trust().spool().maildir("default")
+    more = {where: f'"{table}"'} if where in TABLES[:4] else {}
+    if where == "may-act-as":
+        more["authzid"] = "table"
+    if where == "senders":
+        more["sender"] = "table"
+    if where == "identity":
+        config.add(f'identity one {{ source = san-email  table = "{table}" }}')
+    if where == "passwords":
+        config.add(f'passwords staff {{ table = "{table}" }}')
+        more["passwords"] = "staff"
+    config.listener("in", "implicit", trust="{staff}", **more)
+    path = config.write()
+    block = {"identity": "identity one", "passwords": "passwords staff"}.get(where, "listener in")
+    line = 1 + path.read_text().splitlines().index(next(x for x in path.read_text().splitlines() if x.startswith(block)))
+    said = postern("check", "-c", path, status=78).stdout
+    assert said.startswith(f"{path}:{line}: ") and f"{table}{says}" in said and "\n" + f"{path}: 1 mistake\n" in said, said
+    assert f"{table}{says}" in doomed(config)
+    table.write_text("alice alice@example.org\n")
+    assert "no mistakes" in postern("check", "-c", path).stdout
+
+
+def test_check_folds_the_disabled(config):
+    """Keys of `disabled` are the same in any case, as for the server; those of other tables are not."""
+    table = config.folder / "table"
+    table.write_text("alice a\nALICE b\n")
+    config.trust().spool().maildir("default")
+    config.listener("in", "implicit", trust="{staff}", aliases=f'"{table}"', disabled=f'"{table}"')
+    said = postern("check", "-c", config.write(), status=78).stdout
+    assert said.count("stands here again") == 1
+
+
 # ---- a server that does not start ----
 
 def doomed(config):
