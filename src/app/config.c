@@ -15,7 +15,7 @@
 
 void *config_room(struct loader *l, size_t size)
 {
-    void *p = arena_alloc(&l->config->memory, size);
+    void *p = arena_alloc(l->memory, size);
     l->out_of_memory |= !p;
     return p;
 }
@@ -23,7 +23,7 @@ void *config_room(struct loader *l, size_t size)
 char *config_keep(struct loader *l, const char *text)
 {
     static char empty[1];
-    char *copy = arena_strdup(&l->config->memory, str_of(text));
+    char *copy = arena_strdup(l->memory, str_of(text));
     l->out_of_memory |= !copy;
     return copy ? copy : empty;
 }
@@ -57,12 +57,12 @@ finding(struct loader *l, const char *file, unsigned line, bool is_warning, cons
     *at = h;
 }
 
-static void tell_findings(struct loader *l)
+void config_tell_findings(struct loader *l)
 {
     for (const struct held_finding *h = l->held; h; h = h->next)
         l->report(l->arg, &h->finding);
     if (l->findings > CONFIG_FINDINGS_MAX)
-        l->report(l->arg, &(struct config_finding){l->config->path, 1, true,
+        l->report(l->arg, &(struct config_finding){l->path, 1, true,
                                                    "there is more to say; mend these first"});
 }
 
@@ -86,7 +86,7 @@ void config_warning(struct loader *l, const struct conf_node *at, const char *fm
     finding(l, at->file, at->line, true, text);
 }
 
-static void syntax_mistake(void *arg, const char *file, unsigned line, const char *text)
+void config_syntax_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
     finding(arg, file, line, false, text);
 }
@@ -97,18 +97,6 @@ static void syntax_mistake(void *arg, const char *file, unsigned line, const cha
 _Static_assert(sizeof(enum listener_tls) == sizeof(unsigned), "an enum is stored as unsigned");
 
 #define DAY_MS 86400000ull
-#define FIELD(type, member) .field = offsetof(struct type, member)
-#define LIST(type, member)                                                                         \
-    .field = offsetof(struct type, member), .count = offsetof(struct type, n_##member)
-#define WORDS(...)                                                                                 \
-    .words = (const struct word[])                                                                 \
-    {                                                                                              \
-        __VA_ARGS__,                                                                               \
-        {                                                                                          \
-            NULL, 0                                                                                \
-        }                                                                                          \
-    }
-#define RANGE(from, to) .min = (from), .max = (to)
 
 /* clang-format off */
 static const struct setting global_settings[] = {
@@ -410,8 +398,7 @@ static void unknown_block(struct loader *l, const struct conf_node *n)
                        n->name);
 }
 
-/* Names go into logs and messages, so they are words. */
-static bool is_name(const char *s)
+bool config_is_name(const char *s)
 {
     size_t len = strlen(s);
     return len > 0 && len <= CONFIG_NAME_MAX &&
@@ -425,7 +412,7 @@ static void check_title(struct loader *l, const struct conf_node *n, const struc
                        kind->title);
     else if (!kind->title && n->title)
         config_mistake(l, n, "\"%s\" takes no name; write %s { ... }", n->name, n->name);
-    else if (kind->title && kind->load != load_route && !is_name(n->title))
+    else if (kind->title && kind->load != load_route && !config_is_name(n->title))
         config_mistake(
             l, n,
             "\"%s\" is no name for \"%s\"; use at most %d letters, digits, \"-\", \"_\" and \".\"",
@@ -557,16 +544,16 @@ static struct config *new_config(void)
 int config_read(const char *path, struct config **ret, config_finding_fn *report, void *arg)
 {
     struct config *c = new_config();
-    struct loader l = {.config = c, .report = report, .arg = arg};
+    struct loader l = {.memory = &c->memory, .config = c, .report = report, .arg = arg};
     int error = 0;
-    c->path = config_keep(&l, path);
-    l.root = conf_read(path, &c->memory, syntax_mistake, &l, &error);
+    l.path = c->path = config_keep(&l, path);
+    l.root = conf_read(path, &c->memory, config_syntax_mistake, &l, &error);
     if (l.root && make_room(&l)) {
         load_items(&l);
         fill_defaults(&l);
         rules_whole(&l);
     }
-    tell_findings(&l);
+    config_tell_findings(&l);
     if (l.out_of_memory)
         error = -ENOMEM;
     if (error < 0 || l.mistakes > 0) {
@@ -577,14 +564,9 @@ int config_read(const char *path, struct config **ret, config_finding_fn *report
     return 0;
 }
 
-struct line_report {
-    config_report_fn *report;
-    void *arg;
-};
-
-static void report_line(void *arg, const struct config_finding *f)
+void config_report_line(void *arg, const struct config_finding *f)
 {
-    struct line_report *to = arg;
+    struct config_lines *to = arg;
     char line[1024];
     (void)snprintf(line, sizeof(line), "%s:%u: %s%s", f->file, f->line,
                    f->is_warning ? "warning: " : "", f->text);
@@ -593,8 +575,8 @@ static void report_line(void *arg, const struct config_finding *f)
 
 int config_load(const char *path, struct config **ret, config_report_fn *report, void *arg)
 {
-    struct line_report to = {report, arg};
-    return config_read(path, ret, report_line, &to);
+    struct config_lines to = {report, arg};
+    return config_read(path, ret, config_report_line, &to);
 }
 
 void config_free(struct config *c)

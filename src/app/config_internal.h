@@ -16,7 +16,9 @@ struct held_finding {
 };
 
 struct loader {
-    struct config *config;
+    struct arena *memory;  /* of everything that is kept */
+    const char *path;      /* of the file that was named */
+    struct config *config; /* NULL: it is another kind of file */
     const struct conf_node *root;
     config_finding_fn *report;
     void *arg;
@@ -29,6 +31,21 @@ void config_mistake(struct loader *l, const struct conf_node *at, const char *fm
     PRINTF(3, 4);
 void config_warning(struct loader *l, const struct conf_node *at, const char *fmt, ...)
     PRINTF(3, 4);
+
+/* For conf_read(), with the loader as its argument. */
+void config_syntax_mistake(void *arg, const char *file, unsigned line, const char *text);
+/* Reports what was found, in the order of the lines. */
+void config_tell_findings(struct loader *l);
+
+/* A config_finding_fn that makes one line of each finding. */
+struct config_lines {
+    config_report_fn *report;
+    void *arg;
+};
+void config_report_line(void *lines, const struct config_finding *f);
+
+/* Names go into logs and messages, so they are words. */
+bool config_is_name(const char *s);
 
 /* A copy that lives as long as the configuration.  Never NULL: without memory it is empty, and loading fails in the end. */
 char *config_keep(struct loader *l, const char *text);

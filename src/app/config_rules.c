@@ -392,7 +392,7 @@ static void route_next_hop(struct loader *l,
     const struct conf_node *n = place_of(b, r->kind == ROUTE_SMTP ? "smtp" : "lmtp");
     if (r->kind == ROUTE_LMTP && text[0] == '/')
         r->path = text;
-    else if (value_host_port(text, port, &l->config->memory, &r->host, &r->port) < 0)
+    else if (value_host_port(text, port, l->memory, &r->host, &r->port) < 0)
         config_mistake(
             l, n,
             "\"%s\" is no next hop; write %s = \"mail.example.net:%s\" or \"[2001:db8::1]:%s\"%s",

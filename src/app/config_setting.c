@@ -61,7 +61,7 @@ void setting_path(struct loader *l, const struct conf_node *n, const struct sett
         config_mistake(l, n, "\"%s\" is empty; write the path of a file", n->name);
         return;
     }
-    char *path = conf_path(n->file, text, &l->config->memory);
+    char *path = conf_path(n->file, text, l->memory);
     l->out_of_memory |= !path;
     store(block, s->field, &path, sizeof(path));
 }
@@ -149,14 +149,14 @@ static char *each_name(struct loader *l, const struct conf_node *n, const char *
 
 static char *each_file(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *path = conf_path(n->file, text, &l->config->memory);
+    char *path = conf_path(n->file, text, l->memory);
     l->out_of_memory |= !path;
     return path && file_is_there(l, n, path, false) ? path : NULL;
 }
 
 static char *each_file_or_directory(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *path = conf_path(n->file, text, &l->config->memory);
+    char *path = conf_path(n->file, text, l->memory);
     l->out_of_memory |= !path;
     return path && file_is_there(l, n, path, true) ? path : NULL;
 }

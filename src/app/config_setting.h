@@ -23,6 +23,20 @@ struct setting { /* the last of a table has no name */
     uint64_t min, max;
 };
 
+/* Words are stored as the unsigned that gcc and clang make of enums. */
+#define FIELD(type, member) .field = offsetof(struct type, member)
+#define LIST(type, member)                                                                         \
+    .field = offsetof(struct type, member), .count = offsetof(struct type, n_##member)
+#define WORDS(...)                                                                                 \
+    .words = (const struct word[])                                                                 \
+    {                                                                                              \
+        __VA_ARGS__,                                                                               \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+#define RANGE(from, to) .min = (from), .max = (to)
+
 reader_fn setting_text, setting_address, setting_domain, setting_path, setting_database, setting_file,
     setting_http; /* char * */
 reader_fn setting_yes_no;                                                             /* bool */

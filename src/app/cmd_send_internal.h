@@ -1,0 +1,93 @@
+/* cmd_send_internal.h - what the files of `postern send` share: the request as the command line says it, and reports. */
+#ifndef POSTERN_CMD_SEND_INTERNAL_H
+#define POSTERN_CMD_SEND_INTERNAL_H
+
+#include "app/send_conf.h"
+#include "send/carrier.h"
+
+#include <stdio.h>
+
+enum send_mode {
+    SEND_NOW,
+    SEND_QUEUE,   /* into the user's spool */
+    SEND_FLUSH,   /* out of it */
+    SEND_LIST,    /* what is in it */
+    SEND_SESSION, /* SMTP on standard input and output */
+};
+
+struct send_request { /* strings are borrowed from argv */
+    const char *program;
+    bool as_sendmail; /* by that name: nothing is said that sendmail would not say */
+    enum send_mode mode;
+    bool help, version;
+
+    struct account given; /* what the options say about an account */
+    bool login_given;
+    const char *account;  /* by name */
+    const char *config;   /* read this file alone */
+
+    const char *from;      /* -f without <>; NULL: not given, "" the null reverse-path */
+    const char *full_name; /* -F */
+    char *from_memory;
+    bool take_recipients; /* -t */
+    bool ignore_dots;     /* -i */
+    struct recipients to;
+    const char **files;
+    size_t n_files;
+    bool words_are_files;
+
+    struct send_wishes wishes;
+    char *envid;
+
+    bool json, dry_run, trace, quiet;
+};
+
+/* EX_OK, or the code to end with; what was wrong has been said. */
+int send_options_read(struct send_request *rq, int argc, char **argv);
+void send_options_done(struct send_request *rq);
+void send_options_help(FILE *to);
+
+/* Says "PROGRAM: text" on standard error and returns `status`. */
+int send_say(const struct send_request *rq, int status, const char *fmt, ...) PRINTF(3, 4);
+
+/* ---- who we are ---- */
+
+struct send_self {
+    char hostname[256]; /* for EHLO and Message-ID: a domain, "localhost" at the worst */
+    char user[128];
+    char full_name[256]; /* UTF-8; "" when there is none */
+};
+void send_self_read(struct send_self *self);
+
+/* "Name <address>" as the body of a From field; a name beyond ASCII becomes encoded words [rfc2047 2]. */
+MUST_USE int send_from_field(const char *name, const char *address, struct buf *out);
+
+/* ---- reports ---- */
+
+struct send_report {
+    const struct send_request *rq;
+    size_t reported, sent;   /* messages */
+    int status;              /* the code to end with, so far */
+    size_t n_messages;       /* that are to come; 0: not known */
+    uint64_t size;           /* of the one in hand */
+    int64_t shown_ms;          /* progress, the last time */
+    bool terminal;
+    bool line_shown, json_begun;
+};
+
+struct send_about { /* what is known of a message beside its results */
+    const char *file; /* NULL: standard input */
+    const struct account *account;
+    const struct carrier_facts *facts; /* NULL: nobody was asked */
+    const char *queued; /* id in the user's spool; NULL: it is not for that */
+};
+
+void send_report_begin(struct send_report *r, const struct send_request *rq, size_t n_messages);
+/* Nothing could be done with the message. */
+void send_report_failure(struct send_report *r, const char *file, int status, const char *text);
+void send_report_message(struct send_report *r, const struct send_about *about, const struct send_message *m);
+void send_report_plan(struct send_report *r, const struct send_about *about, const struct send_message *m);
+int send_report_end(struct send_report *r);
+struct carrier_hooks send_report_hooks(struct send_report *r);
+
+#endif
