@@ -19,7 +19,7 @@ struct send_request { /* strings are borrowed from argv */
     const char *program;
     bool as_sendmail; /* by that name: nothing is said that sendmail would not say */
     enum send_mode mode;
-    bool help, version;
+    bool help;
 
     struct account given; /* what the options say about an account */
     bool login_given;
@@ -38,6 +38,7 @@ struct send_request { /* strings are borrowed from argv */
 
     struct send_wishes wishes;
     char *envid;
+    char hold_until[40];
 
     bool json, dry_run, trace, quiet;
 };

@@ -3,6 +3,7 @@
 #include "app/config_value.h"
 #include "app/suggest.h"
 #include "cert/rules.h"
+#include "smtp/address.h"
 #include "smtp/params.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sysexits.h>
+#include <time.h>
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
 #define PINS_MAX 16
@@ -236,7 +238,7 @@ static bool take_notify(struct send_request *rq, const char *value)
             return false;
     }
     rq->wishes.notify = set;
-    return set && (!(set & SMTP_CLIENT_NOTIFY_NEVER) || set == SMTP_CLIENT_NOTIFY_NEVER);
+    return set && (!(set & SMTP_NOTIFY_NEVER) || set == SMTP_NOTIFY_NEVER);
 }
 
 static bool take_ret(struct send_request *rq, const char *value)
@@ -279,6 +281,63 @@ static bool take_requiretls(struct send_request *rq, const char *value)
 {
     (void)value;
     return rq->wishes.requiretls = true;
+}
+
+static bool take_hold_for(struct send_request *rq, const char *value)
+{
+    int64_t ms = 0;
+    if (value_duration(value, &ms) < 0 || ms < 1000 || ms / 1000 > SMTP_SECONDS_MAX)
+        return false;
+    rq->wishes.hold_for = ms / 1000;
+    return true;
+}
+
+/* "2026-12-01T08:00:00Z" as it is, "2026-12-01 08:00" by the clock on the wall. */
+static bool take_hold_until(struct send_request *rq, const char *value)
+{
+    struct tm tm = {.tm_isdst = -1};
+    const char *rest = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest && *rest && strlen(value) < sizeof(rq->hold_until) && !str_has_control(str_of(value))) {
+        (void)strcpy(rq->hold_until, value);
+        rq->wishes.hold_until = rq->hold_until;
+        return strcmp(rest, "Z") == 0 || ((*rest == '+' || *rest == '-') && strlen(rest) == 6);
+    }
+    tm = (struct tm){.tm_isdst = -1};
+    rest = strptime(value, "%Y-%m-%d %H:%M", &tm);
+    if (!rest || *rest)
+        return false;
+    time_t when = mktime(&tm);
+    struct tm utc;
+    if (when == (time_t)-1 || !gmtime_r(&when, &utc))
+        return false;
+    rq->wishes.hold_until = rq->hold_until;
+    return strftime(rq->hold_until, sizeof(rq->hold_until), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0;
+}
+
+/* "4h": back when it is not there by then; "4h,notify": tell. */
+static bool take_deliver_by(struct send_request *rq, const char *value)
+{
+    char time[32];
+    int64_t ms = 0;
+    size_t len = strcspn(value, ",");
+    bool notify = strcmp(value + len, ",notify") == 0;
+    (void)snprintf(time, sizeof(time), "%.*s", (int)MIN(len, sizeof(time) - 1), value);
+    if ((value[len] && !notify) || value_duration(time, &ms) < 0 || ms < 1000 ||
+        ms / 1000 > SMTP_SECONDS_MAX)
+        return false;
+    rq->wishes.deliver_by =
+        (struct smtp_deliver_by){.seconds = ms / 1000, .mode = notify ? 'N' : 'R'};
+    return true;
+}
+
+static bool take_priority(struct send_request *rq, const char *value)
+{
+    uint64_t n = 0;
+    bool negative = *value == '-';
+    if (str_to_u64(str_of(value + negative), SMTP_PRIORITY_MAX, &n) < 0)
+        return false;
+    rq->wishes.priority = negative ? -(int)n : (int)n;
+    return rq->wishes.has_priority = true;
 }
 
 static bool take_json(struct send_request *rq, const char *value)
@@ -362,12 +421,6 @@ static bool take_help(struct send_request *rq, const char *value)
     return rq->help = true;
 }
 
-static bool take_version(struct send_request *rq, const char *value)
-{
-    (void)value;
-    return rq->version = true;
-}
-
 /* ---- the options ---- */
 
 struct send_option {
@@ -412,6 +465,10 @@ static const struct send_option options[] = {
     {"envid",         'V', "ID", take_envid,     "name of the envelope in reports"},
     {"smtputf8",       0,  NULL, take_smtputf8,  "insist on SMTPUTF8"},
     {"requiretls",     0,  NULL, take_requiretls, "TLS with verified servers all the way, or a bounce"},
+    {"hold-for",       0,  "TIME", take_hold_for, "deliver not before 90m, 8h, 2d have passed"},
+    {"hold-until",     0,  "\"2026-12-01 08:00\"", take_hold_until, "deliver not before then"},
+    {"deliver-by",     0,  "TIME[,notify]", take_deliver_by, "return it when later (or tell)"},
+    {"priority",       0,  "N", take_priority,   "-9 to 9"},
     {NULL, 0, NULL, NULL, "The queue:"},
     {"queue",          0,  NULL, take_queue,     "keep the message, whatever the network says"},
     {"flush",          0,  NULL, take_flush,     "send what is in the queue (also -q)"},
@@ -422,7 +479,6 @@ static const struct send_option options[] = {
     {"trace",         'v', NULL, take_trace,     "show the dialogue; secrets are masked"},
     {"quiet",          0,  NULL, take_quiet,     "no progress and no summary on a terminal"},
     {"help",          'h', NULL, take_help,      "this text"},
-    {"version",        0,  NULL, take_version,   NULL},
     /* the rest of sendmail */
     {NULL,            'b', "m, s or p (others need a sendmail)", take_b, NULL},
     {NULL,            'o', "", take_o, NULL},
@@ -510,7 +566,7 @@ static const struct send_option *option_of(int c)
 static int take_option(struct send_request *rq, int c, const char *given)
 {
     static const struct send_option flush = {
-        "flush", 'q', "no value (a queue is sent by: postern send --flush)", take_flush, NULL};
+        "flush", 'q', "no value; postern send --flush sends what is in the queue, a timer does so again and again", take_flush, NULL};
     if (c == '?')
         return unknown_option(rq, given);
     const struct send_option *o = c == 'q' ? &flush : option_of(c == ':' ? optopt : c);
@@ -518,11 +574,12 @@ static int take_option(struct send_request *rq, int c, const char *given)
     (void)snprintf(name, sizeof(name), o && o->name && c != 'q' ? "--%s" : "-%s",
                    o && o->name && c != 'q' ? o->name : (char[]){(char)(o ? o->letter : c), '\0'});
     if (c == ':')
-        return send_say(rq, EX_USAGE, "%s needs a value: %s", name, o && o->arg ? o->arg : "");
+        return send_say(rq, EX_USAGE, "%s needs a value: %s%s%s", name, o && o->arg ? o->arg : "",
+                        o && o->help ? ", " : "", o && o->help ? o->help : "");
     if (o->take(rq, optarg))
         return EX_OK;
-    return send_say(rq, EX_USAGE, "%s wants %s, not \"%s\"", name, o->arg ? o->arg : "no value",
-                    optarg ? optarg : "");
+    return send_say(rq, EX_USAGE, "%s: \"%s\" is none of what it takes: %s%s%s", name,
+                    optarg ? optarg : "", o->arg, o->help ? ", " : "", o->help ? o->help : "");
 }
 
 static void make_long_options(struct option *ret)
@@ -536,6 +593,12 @@ static void make_long_options(struct option *ret)
     ret[n] = (struct option){0};
 }
 
+/* "root" may be a user, and a file by chance. */
+static bool looks_like_file(const char *s)
+{
+    return !strchr(s, '@') && strpbrk(s, "./") && access(s, F_OK) == 0;
+}
+
 static int take_words(struct send_request *rq, int n, char **words)
 {
     if (rq->words_are_files) {
@@ -547,14 +610,14 @@ static int take_words(struct send_request *rq, int n, char **words)
         return EX_OK;
     }
     for (int i = 0; i < n; i++) {
+        if (looks_like_file(words[i]))
+            return send_say(rq, EX_USAGE,
+                            "\"%s\" is a file; for files write: postern send -t --files FILE...",
+                            words[i]);
         int r = recipients_read(&rq->to, str_of(words[i]));
-        if (r == -E2BIG)
-            return send_say(rq, EX_USAGE, "too many recipients");
         if (r < 0)
-            return send_say(rq, EX_USAGE, "\"%s\" is no address%s", words[i],
-                            access(words[i], F_OK) == 0
-                                ? "; for files write: postern send -t --files FILE..."
-                                : "");
+            return send_say(rq, EX_USAGE, r == -E2BIG ? "too many recipients" : "\"%s\" is no address",
+                            words[i]);
     }
     return EX_OK;
 }
@@ -570,6 +633,8 @@ static int check(const struct send_request *rq)
                         rq->account);
     if (a->port && !a->host)
         return send_say(rq, EX_USAGE, "--port needs --host");
+    if (rq->wishes.hold_for && rq->wishes.hold_until)
+        return send_say(rq, EX_USAGE, "either --hold-for or --hold-until");
     if (a->key && !a->certificate)
         return send_say(rq, EX_USAGE, "--key needs --certificate");
     if (a->password_file && a->password_command)
@@ -601,9 +666,9 @@ int send_options_read(struct send_request *rq, int argc, char **argv)
         const char *given = c == '?' && optopt == 0 ? argv[optind - 1] : argv[at];
         status = take_option(rq, c, given);
     }
-    if (status == EX_OK && !rq->help && !rq->version)
+    if (status == EX_OK && !rq->help)
         status = take_words(rq, argc - optind, argv + optind);
-    if (status == EX_OK && !rq->help && !rq->version)
+    if (status == EX_OK && !rq->help)
         status = check(rq);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "app/cmd_probe.h"
 #include "app/cmd_queue.h"
 #include "app/cmd_report.h"
+#include "app/cmd_send.h"
 #include "app/cmd_serve.h"
 #include "app/suggest.h"
 
@@ -20,6 +21,7 @@ struct command {
 
 static const struct command commands[] = {
     {"serve",  cmd_serve,  "run the server"                                          },
+    {"send",   cmd_send,   "submit messages; also in place of sendmail"              },
     {"queue",  cmd_queue,  "list, show and steer what waits in the spool"            },
     {"cert",   cmd_cert,   "run a small certificate authority; explain a certificate"},
     {"passwd", cmd_passwd, "add, change and remove users of a password table"        },
@@ -87,8 +89,20 @@ static int flushed(int status)
     return EX_IOERR;
 }
 
+/* By the name of the wrapper it is another program. */
+static bool is_sendmail(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return strcmp(slash ? slash + 1 : name, SENDMAIL_NAME) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 0 && is_sendmail(argv[0])) {
+        static char name[] = SENDMAIL_NAME;
+        argv[0] = name;
+        return flushed(cmd_send(argc, argv));
+    }
     if (argc < 2) {
         print_help(stderr);
         return EX_USAGE;

@@ -84,35 +84,21 @@ void send_message_fail(struct send_message *m, const struct smtp_outcome *o)
             set_result(&m->results[i], o);
 }
 
-/* ---- what the server must offer ---- */
-
-struct need {
-    bool wanted;
-    enum smtp_extension extension;
-    const char *text;
-};
+/* ---- the envelope ---- */
 
 /* An option is a promise: what the server cannot do is refused, not left out. */
-static bool is_lacking(const struct smtp_capabilities *caps,
-                       const struct send_message *m,
-                       struct smtp_outcome *ret)
+static uint32_t required_by(const struct send_wishes *w)
 {
-    const struct send_wishes *w = &m->wishes;
-    const struct need needs[] = {
-        {w->notify || w->ret || w->envid, SMTP_EXT_DSN,
-         "the server offers no DSN: nothing can be asked of reports (-N, -R, -V)"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
-        if (!needs[i].wanted || smtp_offers(caps, needs[i].extension))
-            continue;
-        *ret = (struct smtp_outcome){.code = 554,
-                                     .enhanced = "5.3.3",
-                                     .text = needs[i].text,
-                                     .stage = SMTP_STAGE_MAIL,
-                                     .ours = true};
-        return true;
-    }
-    return false;
+    uint32_t set = 0;
+    if (w->notify || w->ret || w->envid)
+        set |= SMTP_SET(SMTP_EXT_DSN);
+    if (w->hold_for || w->hold_until)
+        set |= SMTP_SET(SMTP_EXT_FUTURERELEASE);
+    if (w->deliver_by.mode)
+        set |= SMTP_SET(SMTP_EXT_DELIVERBY);
+    if (w->has_priority)
+        set |= SMTP_SET(SMTP_EXT_MT_PRIORITY);
+    return set;
 }
 
 static bool has_utf8_address(const struct send_message *m)
@@ -136,10 +122,15 @@ static void make_envelope(struct carrier *c, const struct smtp_capabilities *cap
         .reverse_path = m->reverse_path,
         .envid = w->envid,
         .ret = w->ret,
-        .body = m->header_is_8bit || m->body_is_8bit ? SMTP_CLIENT_8BITMIME : SMTP_CLIENT_7BIT,
+        .body = m->header_is_8bit || m->body_is_8bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
         .smtputf8 = w->smtputf8 || has_utf8_address(m) ||
                     (m->header_is_8bit && smtp_offers(caps, SMTP_EXT_SMTPUTF8)),
         .requiretls = w->requiretls,
+        .hold_for = w->hold_for,
+        .hold_until = w->hold_until,
+        .deliver_by = w->deliver_by,
+        .priority = w->priority,
+        .required = required_by(w),
         .size = (int64_t)m->text.size,
         .recipients = c->recipients,
         .n_recipients = m->to.n,
@@ -158,11 +149,6 @@ static void finish(struct carrier *c)
 static void give(struct carrier *c)
 {
     struct smtp_outcome why = {.enhanced = "", .text = "", .ours = true};
-    if (is_lacking(link_capabilities(c->link), c->msg, &why)) {
-        send_message_fail(c->msg, &why);
-        finish(c);
-        return;
-    }
     make_envelope(c, link_capabilities(c->link));
     c->given++;
     c->sending = true;
@@ -396,6 +382,22 @@ static int set_up_tls(struct carrier *c, char *why)
     return tls_client_context_new(&cfg, &c->tls, why);
 }
 
+static void set_up_login(struct carrier *c)
+{
+    static const enum smtp_client_login logins[] = {
+        [ACCOUNT_LOGIN_AUTO] = SMTP_CLIENT_LOGIN_AUTO,
+        [ACCOUNT_LOGIN_EXTERNAL] = SMTP_CLIENT_LOGIN_EXTERNAL,
+        [ACCOUNT_LOGIN_IMPLICIT] = SMTP_CLIENT_LOGIN_IMPLICIT,
+        [ACCOUNT_LOGIN_PLAIN] = SMTP_CLIENT_LOGIN_NONE,
+        [ACCOUNT_LOGIN_SCRAM] = SMTP_CLIENT_LOGIN_NONE,
+        [ACCOUNT_LOGIN_NONE] = SMTP_CLIENT_LOGIN_NONE,
+    };
+    c->cfg.smtp.login = c->account->certificate ? logins[c->account->login] : SMTP_CLIENT_LOGIN_NONE;
+    c->cfg.smtp.has_certificate = c->account->certificate;
+    c->cfg.smtp.implicit_allowed = true;
+    c->cfg.smtp.authzid = c->account->authzid;
+}
+
 int carrier_new(struct loop *l,
                 const struct account *account,
                 const char *hostname,
@@ -419,6 +421,7 @@ int carrier_new(struct loop *l,
         .smtp = {.hostname = hostname,
                  .tls = c->tls ? SMTP_CLIENT_TLS_REQUIRE : SMTP_CLIENT_TLS_OFF},
     };
+    set_up_login(c);
     *ret = c;
     return 0;
 }

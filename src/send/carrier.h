@@ -30,8 +30,13 @@ struct send_result { /* of one recipient */
 struct send_wishes {
     const char *envid; /* xtext */
     char ret;          /* 'F', 'H', 0 */
-    unsigned notify;   /* set of SMTP_CLIENT_NOTIFY_* */
+    unsigned notify;   /* set of SMTP_NOTIFY_* */
     bool requiretls, smtputf8;
+    int64_t hold_for;       /* seconds; 0: none */
+    const char *hold_until; /* date-time of RFC 3339 */
+    struct smtp_deliver_by deliver_by;
+    bool has_priority;
+    int priority;
 };
 
 struct send_message {

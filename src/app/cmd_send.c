@@ -1,0 +1,133 @@
+#include "app/cmd_send.h"
+
+#include "app/cmd_send_courier.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sysexits.h>
+
+#define SYSTEM_CONF "/etc/postern/send.conf"
+
+static void on_mistake(void *arg, const char *line)
+{
+    const struct send_request *rq = arg;
+    fprintf(stderr, "%s: %s\n", rq->program, line);
+}
+
+/* ---- the configuration ---- */
+
+/* $XDG_CONFIG_HOME/postern/send.conf, by default below ~/.config; false: there is no home. */
+static bool user_conf(char *path, size_t size)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config && *config == '/')
+        return snprintf(path, size, "%s/postern/send.conf", config) < (int)size;
+    return home && *home && snprintf(path, size, "%s/.config/postern/send.conf", home) < (int)size;
+}
+
+static int read_conf(struct send_request *rq, struct send_conf *conf)
+{
+    char path[4096];
+    int mistakes = 0;
+    if (rq->given.host)
+        return EX_OK; /* the command line says it all: nothing of an account may be taken (CERT-03) */
+    if (rq->config) {
+        mistakes = send_conf_read(conf, rq->config, false, true, on_mistake, rq);
+    } else {
+        if (user_conf(path, sizeof(path)))
+            mistakes = send_conf_read(conf, path, false, false, on_mistake, rq);
+        if (mistakes == 0)
+            mistakes = send_conf_read(conf, SYSTEM_CONF, true, false, on_mistake, rq);
+    }
+    return mistakes == 0 ? EX_OK : EX_CONFIG;
+}
+
+/* ---- messages ---- */
+
+static int open_source(const char *file, char *why)
+{
+    if (!file || strcmp(file, "-") == 0)
+        return STDIN_FILENO;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        (void)snprintf(why, COURIER_WHY_MAX, "cannot read it: %s", strerror(errno));
+    return fd;
+}
+
+static int carry(struct courier *c, const char *file, struct send_message *m, char *why)
+{
+    struct send_about about = {.file = file, .account = &c->account};
+    if (c->rq->dry_run) {
+        send_report_plan(c->report, &about, m);
+        return EX_OK;
+    }
+    int status = courier_send(c, m, why);
+    if (status != EX_OK)
+        return status;
+    about.facts = carrier_facts(c->carrier);
+    send_report_message(c->report, &about, m);
+    return EX_OK;
+}
+
+static void handle(struct courier *c, const char *file)
+{
+    struct send_message m;
+    char why[COURIER_WHY_MAX] = "";
+    send_message_init(&m);
+    int fd = open_source(file, why);
+    bool input = fd == STDIN_FILENO;
+    int status = fd < 0 ? EX_NOINPUT : EX_OK;
+    if (status == EX_OK)
+        status = courier_take_in(c, fd, input && !c->rq->ignore_dots, &m, why);
+    if (status == EX_OK)
+        status = carry(c, file, &m, why);
+    if (status != EX_OK)
+        send_report_failure(c->report, file, status, why);
+    if (fd >= 0 && !input)
+        (void)close(fd);
+    send_message_done(&m);
+}
+
+static int send_messages(const struct send_request *rq, const struct send_conf *conf)
+{
+    struct send_report report;
+    struct courier c;
+    char why[COURIER_WHY_MAX] = "";
+    send_report_begin(&report, rq, rq->n_files ? rq->n_files : 1);
+    int status = courier_init(&c, rq, conf, &report, why);
+    if (status != EX_OK) {
+        send_report_failure(&report, NULL, status, why);
+    } else if (rq->n_files == 0) {
+        handle(&c, NULL);
+    } else {
+        for (size_t i = 0; i < rq->n_files; i++)
+            handle(&c, rq->files[i]);
+    }
+    courier_done(&c);
+    return send_report_end(&report);
+}
+
+static int run(struct send_request *rq)
+{
+    struct send_conf conf = {0};
+    int status = read_conf(rq, &conf);
+    if (status == EX_OK)
+        status = send_messages(rq, &conf);
+    send_conf_done(&conf);
+    return status;
+}
+
+int cmd_send(int argc, char **argv)
+{
+    struct send_request rq = {.program = argv[0],
+                              .as_sendmail = strcmp(argv[0], SENDMAIL_NAME) == 0};
+    (void)signal(SIGPIPE, SIG_IGN);
+    int status = send_options_read(&rq, argc, argv);
+    if (status == EX_OK && rq.help)
+        send_options_help(stdout);
+    else if (status == EX_OK)
+        status = run(&rq);
+    send_options_done(&rq);
+    return status;
+}

@@ -1,0 +1,361 @@
+#include "app/cmd_send_courier.h"
+
+#include "base/clock.h"
+#include "message/mailboxes.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#define PIECE ((size_t)64 * 1024)
+#define ALIAS_MAX ((size_t)4096)
+
+static int fail(char *why, int status, const char *fmt, ...) PRINTF(3, 4);
+
+static int fail(char *why, int status, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, COURIER_WHY_MAX, fmt, ap);
+    va_end(ap);
+    return status;
+}
+
+/* ---- the account ---- */
+
+/* What the command line says goes before what the file says. */
+static void merge(struct account *a, const struct send_request *rq)
+{
+    const struct account *given = &rq->given;
+    const struct {
+        const char **to, *from;
+    } texts[] = {
+        {&a->host,              given->host             },
+        {&a->tls_name,          given->tls_name         },
+        {&a->ca,                given->ca               },
+        {&a->certificate,       given->certificate      },
+        {&a->key,               given->key              },
+        {&a->key_password_file, given->key_password_file},
+        {&a->user,              given->user             },
+        {&a->authzid,           given->authzid          },
+        {&a->hostname,          given->hostname         },
+    };
+    if (given->certificate)
+        a->key = a->key_password_file = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i].from)
+            *texts[i].to = texts[i].from;
+    if (given->password_file || given->password_command) {
+        a->password_file = given->password_file;
+        a->password_command = given->password_command;
+    }
+    if (given->n_pin) {
+        a->pin = given->pin;
+        a->n_pin = given->n_pin;
+    }
+    a->port = given->port ? given->port : a->port;
+    a->tls = given->tls ? given->tls : a->tls;
+    a->login = rq->login_given ? given->login : a->login;
+    a->timeout_ms = given->timeout_ms ? given->timeout_ms : a->timeout_ms;
+}
+
+static int no_account(const struct courier *c, const char *name, const char *sender, char *why)
+{
+    char names[300] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < c->conf->n_accounts && len < sizeof(names); i++)
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+                                c->conf->accounts[i].name);
+    if (c->conf->n_accounts == 0)
+        return fail(why, EX_CONFIG,
+                    "there is no account; write one into ~/.config/postern/send.conf "
+                    "(postern-send(1) shows how in five lines), or name a server with --host");
+    if (name)
+        return fail(why, EX_CONFIG, "there is no account \"%s\"; there are: %s", name, names);
+    return fail(why, EX_CONFIG,
+                "no account is for \"%s\", and none is called \"default\"; there are: %s. Say "
+                "--account NAME, or add the address to \"from\" of one",
+                *sender ? sender : "an unknown sender", names);
+}
+
+/* TLS is off and something belongs into TLS: the file's own mistakes were told when it was read. */
+static int check_merged(const struct account *a, char *why)
+{
+    if (account_tls_of(a) == ACCOUNT_TLS_OFF &&
+        (a->certificate || a->password_file || a->password_command))
+        return fail(why, EX_CONFIG,
+                    "without TLS no certificate is shown and no password is sent; leave --tls off "
+                    "out");
+    return EX_OK;
+}
+
+int courier_choose(struct courier *c, const char *name, const char *sender, char *why)
+{
+    const struct account *list = c->conf->accounts, *chosen = NULL;
+    size_t n = c->conf->n_accounts;
+    bool described = c->rq->given.host && !name;
+    if (!described)
+        chosen = name ? account_named(list, n, name) : account_for(list, n, sender);
+    if (!described && !chosen)
+        return no_account(c, name, sender, why);
+    c->chosen = chosen;
+    c->account = chosen ? *chosen : (struct account){.name = c->rq->given.host};
+    merge(&c->account, c->rq);
+    return check_merged(&c->account, why);
+}
+
+static const char *hostname_of(const struct courier *c)
+{
+    return c->account.hostname ? c->account.hostname : c->self.hostname;
+}
+
+static const char *domain_of(const struct courier *c)
+{
+    const char *address = account_address(&c->account);
+    if (c->account.domain)
+        return c->account.domain;
+    return address ? strrchr(address, '@') + 1 : hostname_of(c);
+}
+
+/* ---- senders ---- */
+
+/* "root" -> "root@domain" */
+static void qualify(const struct courier *c, const char *address, char ret[SMTP_PATH_MAX + 1])
+{
+    bool whole = !*address || strchr(address, '@');
+    (void)snprintf(ret, SMTP_PATH_MAX + 1, "%s%s%s", address, whole ? "" : "@",
+                   whole ? "" : domain_of(c));
+}
+
+/* Whose message it is when it does not say. */
+static void own_address(const struct courier *c, char ret[SMTP_PATH_MAX + 1])
+{
+    const char *address = account_address(&c->account);
+    if (c->rq->from && *c->rq->from)
+        address = c->rq->from;
+    qualify(c, address ? address : c->self.user, ret);
+}
+
+static void set_reverse_path(const struct courier *c, struct send_message *m, const char *sender)
+{
+    char path[SMTP_PATH_MAX + 1];
+    qualify(c, c->account.sender ? c->account.sender : sender, path);
+    m->reverse_path = arena_strdup(&m->to.memory, str_of(path));
+}
+
+/* ---- recipients ---- */
+
+/* "root" may be somebody's name elsewhere; "default" stands for every local name without an entry. */
+static int put_alias(struct courier *c, struct recipients *to, const char *local, char *why)
+{
+    CLEANUP(buf_done) struct buf value = BUF_INIT(ALIAS_MAX);
+    int r = table_get(c->aliases, str_of(local), &value);
+    if (r == -ENOENT)
+        r = table_get(c->aliases, STR("default"), &value);
+    if (r == -ENOENT)
+        return recipients_add(to, str_of(local)) < 0 ? EX_DATAERR : EX_OK;
+    if (r < 0 || recipients_read(to, buf_str(&value)) <= 0)
+        return fail(why, EX_CONFIG, "%s: what stands behind \"%s\" is no list of addresses",
+                    table_path(c->aliases), local);
+    return EX_OK;
+}
+
+static int follow_aliases(struct courier *c, struct recipients *to, char *why)
+{
+    if (!c->aliases)
+        return EX_OK;
+    struct recipients out;
+    recipients_init(&out);
+    int status = EX_OK;
+    for (size_t i = 0; status == EX_OK && i < to->n; i++) {
+        if (!strchr(to->list[i], '@'))
+            status = put_alias(c, &out, to->list[i], why);
+        else if (recipients_add(&out, str_of(to->list[i])) < 0)
+            status = fail(why, EX_DATAERR, "too many recipients");
+    }
+    if (status == EX_OK) {
+        recipients_done(to);
+        *to = out;
+    } else {
+        recipients_done(&out);
+    }
+    return status;
+}
+
+static int complete_recipients(struct courier *c, struct send_message *m, char *why)
+{
+    int status = follow_aliases(c, &m->to, why);
+    if (status != EX_OK)
+        return status;
+    if (recipients_complete(&m->to, domain_of(c)) < 0)
+        return fail(why, EX_DATAERR, "too many recipients");
+    if (m->to.n == 0)
+        return fail(why, EX_USAGE, c->rq->take_recipients
+                                       ? "the message names no recipient in To, Cc or Bcc"
+                                       : "there is no recipient");
+    return EX_OK;
+}
+
+/* ---- a message comes in ---- */
+
+struct made_up { /* what a message may lack */
+    struct buf from;
+    char id[24];
+};
+
+/* The account it would go by if it does not say whose it is. */
+static int make_up(struct courier *c, struct made_up *up, char *why)
+{
+    char address[SMTP_PATH_MAX + 1];
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        random = (uint64_t)clock_monotonic_ms();
+    (void)snprintf(up->id, sizeof(up->id), "%llx", (unsigned long long)random);
+    own_address(c, address);
+    const char *name = c->rq->full_name ? c->rq->full_name : c->self.full_name;
+    if (send_from_field(name, address, &up->from) < 0)
+        return fail(why, EX_USAGE, "the name for the From field is too long");
+    return EX_OK;
+}
+
+static int read_all(int fd, struct intake *in, char *why)
+{
+    char piece[PIECE];
+    for (;;) {
+        ssize_t n = read(fd, piece, sizeof(piece));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail(why, EX_NOINPUT, "cannot read the message: %s", strerror(errno));
+        if (n == 0)
+            return EX_OK;
+        int r = intake_write(in, piece, (size_t)n);
+        if (r < 0)
+            return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-r));
+        if (intake_facts(in)->ended)
+            return EX_OK;
+    }
+}
+
+static int intake_trouble(const struct intake *in, int error, char *why)
+{
+    if (*intake_why(in))
+        return fail(why, EX_DATAERR, "%s", intake_why(in));
+    return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-error));
+}
+
+/* The header was read: who sends it, by which account, to whom. */
+static int
+address(struct courier *c, const struct intake *in, const char *sender, struct send_message *m, char *why)
+{
+    const struct intake_facts *facts = intake_facts(in);
+    char own[SMTP_PATH_MAX + 1];
+    m->header_is_8bit = facts->header_is_8bit;
+    m->body_is_8bit = facts->body_is_8bit;
+    const char *said = sender ? sender : facts->sender;
+    const char *by = *said ? said : facts->sender;
+    int status = courier_choose(c, c->rq->account, by, why);
+    if (status != EX_OK)
+        return status;
+    if (!sender && !*facts->sender) {
+        own_address(c, own);
+        said = own;
+    }
+    set_reverse_path(c, m, said);
+    status = complete_recipients(c, m, why);
+    if (status == EX_OK && !m->reverse_path)
+        status = fail(why, EX_OSERR, "out of memory");
+    return status;
+}
+
+static int add_words(const struct courier *c, struct send_message *m)
+{
+    for (size_t i = 0; i < c->rq->to.n; i++)
+        if (recipients_add(&m->to, str_of(c->rq->to.list[i])) < 0)
+            return -E2BIG;
+    return 0;
+}
+
+int courier_take_in(struct courier *c, int fd, bool dot_ends, struct send_message *m, char *why)
+{
+    struct made_up up = {.from = BUF_INIT(4096)};
+    char ignored[COURIER_WHY_MAX];
+    /* Nobody knows yet whose message this is; without an account for it the user's own name will do. */
+    if (courier_choose(c, c->rq->account, c->rq->from ? c->rq->from : "", ignored) != EX_OK)
+        c->account = (struct account){0};
+    int status = make_up(c, &up, why);
+    struct intake_config cfg = {
+        .dot_ends = dot_ends,
+        .take_recipients = c->rq->take_recipients,
+        .from = up.from.data,
+        .hostname = hostname_of(c),
+        .id = up.id,
+        .now_ms = clock_wall_ms(),
+    };
+    m->wishes = c->rq->wishes;
+    struct intake *in = intake_new(&cfg, &m->text, &m->to);
+    if (status == EX_OK && add_words(c, m) < 0)
+        status = fail(why, EX_USAGE, "too many recipients");
+    if (status == EX_OK)
+        status = read_all(fd, in, why);
+    int r = status == EX_OK ? intake_finish(in) : 0;
+    if (r < 0)
+        status = intake_trouble(in, r, why);
+    if (status == EX_OK)
+        status = address(c, in, c->rq->from, m, why);
+    intake_free(in);
+    buf_done(&up.from);
+    return status;
+}
+
+/* ---- sending ---- */
+
+/* The connection there is will do when it is by the same account. */
+static int connect_by(struct courier *c, char *why)
+{
+    if (c->carrier && c->connected_by == c->chosen)
+        return EX_OK;
+    carrier_free(c->carrier);
+    c->carrier = NULL;
+    c->connected_by = c->chosen;
+    c->connected = c->account;
+    struct carrier_hooks hooks = send_report_hooks(c->report);
+    char reason[CARRIER_WHY_MAX] = "";
+    int r = carrier_new(c->loop, &c->connected, hostname_of(c), &hooks, &c->carrier, reason);
+    return r < 0 ? fail(why, EX_CONFIG, "account %s: %s", c->account.name, reason) : EX_OK;
+}
+
+int courier_send(struct courier *c, struct send_message *m, char *why)
+{
+    int status = connect_by(c, why);
+    if (status != EX_OK)
+        return status;
+    c->report->size = m->text.size;
+    carrier_send(c->carrier, m);
+    return EX_OK;
+}
+
+/* ---- life ---- */
+
+int courier_init(struct courier *c,
+                 const struct send_request *rq,
+                 const struct send_conf *conf,
+                 struct send_report *report,
+                 char *why)
+{
+    *c = (struct courier){.rq = rq, .conf = conf, .report = report};
+    char reason[TABLE_WHY_MAX];
+    send_self_read(&c->self);
+    if (conf->aliases && table_open(conf->aliases, true, &c->aliases, reason) < 0)
+        return fail(why, EX_CONFIG, "%s", reason);
+    if (loop_new(&c->loop) < 0)
+        return fail(why, EX_OSERR, "cannot make an event loop: %s", strerror(errno));
+    return EX_OK;
+}
+
+void courier_done(struct courier *c)
+{
+    carrier_free(c->carrier);
+    loop_free(c->loop);
+    table_close(c->aliases);
+}
