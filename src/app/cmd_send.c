@@ -1,6 +1,7 @@
 #include "app/cmd_send.h"
 
-#include "app/cmd_send_courier.h"
+#include "app/cmd_send_queue.h"
+#include "app/cmd_send_session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,14 +59,16 @@ static int open_source(const char *file, char *why)
 static int carry(struct courier *c, const char *file, struct send_message *m, char *why)
 {
     struct send_about about = {.file = file, .account = &c->account};
+    char id[SPOOL_QUEUE_ID_MAX];
     if (c->rq->dry_run) {
         send_report_plan(c->report, &about, m);
         return EX_OK;
     }
-    int status = courier_send(c, m, why);
+    int status = c->rq->queue_them ? send_queue_put(c, m, id, why) : courier_send(c, m, why);
     if (status != EX_OK)
         return status;
-    about.facts = carrier_facts(c->carrier);
+    about.queued = c->rq->queue_them ? id : NULL;
+    about.facts = c->rq->queue_them ? NULL : carrier_facts(c->carrier);
     send_report_message(c->report, &about, m);
     return EX_OK;
 }
@@ -89,31 +92,50 @@ static void handle(struct courier *c, const char *file)
     send_message_done(&m);
 }
 
-static int send_messages(const struct send_request *rq, const struct send_conf *conf)
+static void handle_all(struct courier *c)
+{
+    const struct send_request *rq = c->rq;
+    if (rq->n_files == 0)
+        handle(c, NULL);
+    for (size_t i = 0; i < rq->n_files; i++)
+        handle(c, rq->files[i]);
+}
+
+static int run_courier(const struct send_request *rq, const struct send_conf *conf)
 {
     struct send_report report;
     struct courier c;
     char why[COURIER_WHY_MAX] = "";
-    send_report_begin(&report, rq, rq->n_files ? rq->n_files : 1);
+    bool session = rq->mode == SEND_SESSION;
+    send_report_begin(&report, rq, rq->mode == SEND_FLUSH ? 0 : MAX(rq->n_files, (size_t)1));
     int status = courier_init(&c, rq, conf, &report, why);
-    if (status != EX_OK) {
+    if (status == EX_OK && session)
+        status = send_session_run(&c, STDIN_FILENO, STDOUT_FILENO); /* it has its replies */
+    else if (status == EX_OK && rq->mode == SEND_FLUSH)
+        status = send_queue_flush(&c, why);
+    else if (status == EX_OK)
+        handle_all(&c);
+    if (*why)
         send_report_failure(&report, NULL, status, why);
-    } else if (rq->n_files == 0) {
-        handle(&c, NULL);
-    } else {
-        for (size_t i = 0; i < rq->n_files; i++)
-            handle(&c, rq->files[i]);
-    }
     courier_done(&c);
-    return send_report_end(&report);
+    return session ? status : send_report_end(&report);
+}
+
+static int run_beside(const struct send_request *rq)
+{
+    char why[COURIER_WHY_MAX] = "";
+    int status = rq->mode == SEND_LIST ? send_queue_list(rq, why) : send_queue_steer(rq, why);
+    return status == EX_OK ? EX_OK : send_say(rq, status, "%s", why);
 }
 
 static int run(struct send_request *rq)
 {
+    if (rq->mode == SEND_LIST || rq->mode == SEND_STEER)
+        return run_beside(rq);
     struct send_conf conf = {0};
     int status = read_conf(rq, &conf);
     if (status == EX_OK)
-        status = send_messages(rq, &conf);
+        status = run_courier(rq, &conf);
     send_conf_done(&conf);
     return status;
 }

@@ -72,10 +72,15 @@ static int no_account(const struct courier *c, const char *name, const char *sen
                     "(postern-send(1) shows how in five lines), or name a server with --host");
     if (name)
         return fail(why, EX_CONFIG, "there is no account \"%s\"; there are: %s", name, names);
+    if (!*sender)
+        return fail(why, EX_CONFIG,
+                    "nothing says whose message this is (no From, no -f), and no account is called "
+                    "\"default\"; there are: %s. Say --account NAME",
+                    names);
     return fail(why, EX_CONFIG,
-                "no account is for \"%s\", and none is called \"default\"; there are: %s. Say "
+                "no account is for %s, and none is called \"default\"; there are: %s. Say "
                 "--account NAME, or add the address to \"from\" of one",
-                *sender ? sender : "an unknown sender", names);
+                sender, names);
 }
 
 /* TLS is off and something belongs into TLS: the file's own mistakes were told when it was read. */
@@ -138,9 +143,8 @@ static void own_address(const struct courier *c, char ret[SMTP_PATH_MAX + 1])
 
 static void set_reverse_path(const struct courier *c, struct send_message *m, const char *sender)
 {
-    char path[SMTP_PATH_MAX + 1];
-    qualify(c, c->account.sender ? c->account.sender : sender, path);
-    m->reverse_path = arena_strdup(&m->to.memory, str_of(path));
+    qualify(c, c->account.sender ? c->account.sender : sender, m->path);
+    m->reverse_path = m->path;
 }
 
 /* ---- recipients ---- */
@@ -198,27 +202,94 @@ static int complete_recipients(struct courier *c, struct send_message *m, char *
 
 /* ---- a message comes in ---- */
 
-struct made_up { /* what a message may lack */
-    struct buf from;
-    char id[24];
-};
-
-/* The account it would go by if it does not say whose it is. */
-static int make_up(struct courier *c, struct made_up *up, char *why)
+/* What the message may lack. */
+static int make_up(struct courier *c, struct reception *rec, char *why)
 {
     char address[SMTP_PATH_MAX + 1];
     uint64_t random = 0;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         random = (uint64_t)clock_monotonic_ms();
-    (void)snprintf(up->id, sizeof(up->id), "%llx", (unsigned long long)random);
+    (void)snprintf(rec->id, sizeof(rec->id), "%llx", (unsigned long long)random);
     own_address(c, address);
     const char *name = c->rq->full_name ? c->rq->full_name : c->self.full_name;
-    if (send_from_field(name, address, &up->from) < 0)
+    if (send_from_field(name, address, &rec->from) < 0)
         return fail(why, EX_USAGE, "the name for the From field is too long");
     return EX_OK;
 }
 
-static int read_all(int fd, struct intake *in, char *why)
+static int cannot_keep(int error, char *why)
+{
+    return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-error));
+}
+
+int courier_begin(struct courier *c,
+                  struct reception *rec,
+                  struct send_message *m,
+                  const char *sender,
+                  bool dot_ends,
+                  char *why)
+{
+    char ignored[COURIER_WHY_MAX];
+    *rec = (struct reception){.m = m, .sender = sender, .from = BUF_INIT(4096)};
+    /* Nobody knows yet whose message this is; without an account for it the user's own name will do. */
+    if (courier_choose(c, c->rq->account, sender ? sender : "", ignored) != EX_OK)
+        c->account = (struct account){0};
+    int status = make_up(c, rec, why);
+    struct intake_config cfg = {
+        .dot_ends = dot_ends,
+        .take_recipients = c->rq->take_recipients,
+        .from = rec->from.data,
+        .hostname = hostname_of(c),
+        .id = rec->id,
+        .now_ms = clock_wall_ms(),
+    };
+    m->wishes = c->rq->wishes;
+    rec->intake = intake_new(&cfg, &m->text, &m->to);
+    return status;
+}
+
+int courier_piece(struct reception *rec, const char *data, size_t len)
+{
+    return intake_write(rec->intake, data, len);
+}
+
+void courier_dismiss(struct reception *rec)
+{
+    intake_free(rec->intake);
+    buf_done(&rec->from);
+}
+
+/* Who sends it, by which account. */
+static int find_sender(struct courier *c, const struct reception *rec, char *why)
+{
+    const struct intake_facts *facts = intake_facts(rec->intake);
+    char own[SMTP_PATH_MAX + 1];
+    const char *said = rec->sender ? rec->sender : facts->sender;
+    int status = courier_choose(c, c->rq->account, *said ? said : facts->sender, why);
+    if (status != EX_OK)
+        return status;
+    if (!rec->sender && !*said) {
+        own_address(c, own);
+        said = own;
+    }
+    set_reverse_path(c, rec->m, said);
+    return EX_OK;
+}
+
+int courier_complete(struct courier *c, struct reception *rec, char *why)
+{
+    int r = intake_finish(rec->intake);
+    if (r < 0 && *intake_why(rec->intake))
+        return fail(why, EX_DATAERR, "%s", intake_why(rec->intake));
+    if (r < 0)
+        return cannot_keep(r, why);
+    rec->m->header_is_8bit = intake_facts(rec->intake)->header_is_8bit;
+    rec->m->body_is_8bit = intake_facts(rec->intake)->body_is_8bit;
+    int status = find_sender(c, rec, why);
+    return status == EX_OK ? complete_recipients(c, rec->m, why) : status;
+}
+
+static int read_all(int fd, struct reception *rec, char *why)
 {
     char piece[PIECE];
     for (;;) {
@@ -229,43 +300,12 @@ static int read_all(int fd, struct intake *in, char *why)
             return fail(why, EX_NOINPUT, "cannot read the message: %s", strerror(errno));
         if (n == 0)
             return EX_OK;
-        int r = intake_write(in, piece, (size_t)n);
+        int r = courier_piece(rec, piece, (size_t)n);
         if (r < 0)
-            return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-r));
-        if (intake_facts(in)->ended)
+            return cannot_keep(r, why);
+        if (intake_facts(rec->intake)->ended)
             return EX_OK;
     }
-}
-
-static int intake_trouble(const struct intake *in, int error, char *why)
-{
-    if (*intake_why(in))
-        return fail(why, EX_DATAERR, "%s", intake_why(in));
-    return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-error));
-}
-
-/* The header was read: who sends it, by which account, to whom. */
-static int
-address(struct courier *c, const struct intake *in, const char *sender, struct send_message *m, char *why)
-{
-    const struct intake_facts *facts = intake_facts(in);
-    char own[SMTP_PATH_MAX + 1];
-    m->header_is_8bit = facts->header_is_8bit;
-    m->body_is_8bit = facts->body_is_8bit;
-    const char *said = sender ? sender : facts->sender;
-    const char *by = *said ? said : facts->sender;
-    int status = courier_choose(c, c->rq->account, by, why);
-    if (status != EX_OK)
-        return status;
-    if (!sender && !*facts->sender) {
-        own_address(c, own);
-        said = own;
-    }
-    set_reverse_path(c, m, said);
-    status = complete_recipients(c, m, why);
-    if (status == EX_OK && !m->reverse_path)
-        status = fail(why, EX_OSERR, "out of memory");
-    return status;
 }
 
 static int add_words(const struct courier *c, struct send_message *m)
@@ -278,33 +318,15 @@ static int add_words(const struct courier *c, struct send_message *m)
 
 int courier_take_in(struct courier *c, int fd, bool dot_ends, struct send_message *m, char *why)
 {
-    struct made_up up = {.from = BUF_INIT(4096)};
-    char ignored[COURIER_WHY_MAX];
-    /* Nobody knows yet whose message this is; without an account for it the user's own name will do. */
-    if (courier_choose(c, c->rq->account, c->rq->from ? c->rq->from : "", ignored) != EX_OK)
-        c->account = (struct account){0};
-    int status = make_up(c, &up, why);
-    struct intake_config cfg = {
-        .dot_ends = dot_ends,
-        .take_recipients = c->rq->take_recipients,
-        .from = up.from.data,
-        .hostname = hostname_of(c),
-        .id = up.id,
-        .now_ms = clock_wall_ms(),
-    };
-    m->wishes = c->rq->wishes;
-    struct intake *in = intake_new(&cfg, &m->text, &m->to);
+    struct reception rec;
+    int status = courier_begin(c, &rec, m, c->rq->from, dot_ends, why);
     if (status == EX_OK && add_words(c, m) < 0)
         status = fail(why, EX_USAGE, "too many recipients");
     if (status == EX_OK)
-        status = read_all(fd, in, why);
-    int r = status == EX_OK ? intake_finish(in) : 0;
-    if (r < 0)
-        status = intake_trouble(in, r, why);
+        status = read_all(fd, &rec, why);
     if (status == EX_OK)
-        status = address(c, in, c->rq->from, m, why);
-    intake_free(in);
-    buf_done(&up.from);
+        status = courier_complete(c, &rec, why);
+    courier_dismiss(&rec);
     return status;
 }
 

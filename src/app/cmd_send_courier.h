@@ -36,13 +36,29 @@ void courier_done(struct courier *c);
 /* Makes `account` the one of this name, or with NULL the one for the sender, "" being unknown. */
 int courier_choose(struct courier *c, const char *name, const char *sender, char *why);
 
-/* A message from a descriptor: taken in, account chosen, envelope made. */
-int courier_take_in(struct courier *c, int fd, bool dot_ends, struct send_message *m, char *why);
+/* A message as it comes in.  With a `sender` ("" is the null reverse-path) that is the envelope's, else the message
+ * says whose it is. */
+struct reception {
+    struct send_message *m;
+    const char *sender;
+    struct intake *intake;
+    struct buf from; /* what is added where it does not say whose it is */
+    char id[24];
+};
+int courier_begin(struct courier *c,
+                  struct reception *rec,
+                  struct send_message *m,
+                  const char *sender,
+                  bool dot_ends,
+                  char *why);
+/* -errno of where it is kept. */
+MUST_USE int courier_piece(struct reception *rec, const char *data, size_t len);
+/* The account is chosen, the envelope made. */
+int courier_complete(struct courier *c, struct reception *rec, char *why);
+void courier_dismiss(struct reception *rec); /* after each courier_begin() */
 
-/* What a message goes through that comes with its envelope (from a session): `m->to` and `sender` ("" or an address)
- * are the client's. */
-struct intake *courier_intake(struct courier *c, struct send_message *m);
-int courier_taken(struct courier *c, struct intake *in, const char *sender, struct send_message *m, char *why);
+/* All of it from a descriptor, with the recipients of the command line. */
+int courier_take_in(struct courier *c, int fd, bool dot_ends, struct send_message *m, char *why);
 
 /* To the server, by the account chosen; afterwards each recipient has its result. */
 int courier_send(struct courier *c, struct send_message *m, char *why);

@@ -4,14 +4,15 @@
 
 #include "app/send_conf.h"
 #include "send/carrier.h"
+#include "spool/spool.h"
 
 #include <stdio.h>
 
 enum send_mode {
     SEND_NOW,
-    SEND_QUEUE,   /* into the user's spool */
-    SEND_FLUSH,   /* out of it */
+    SEND_FLUSH,   /* what is in the user's queue */
     SEND_LIST,    /* what is in it */
+    SEND_STEER,   /* one message of it */
     SEND_SESSION, /* SMTP on standard input and output */
 };
 
@@ -19,7 +20,11 @@ struct send_request { /* strings are borrowed from argv */
     const char *program;
     bool as_sendmail; /* by that name: nothing is said that sendmail would not say */
     enum send_mode mode;
+    bool queue_them; /* into the user's queue, instead of at once */
     bool help;
+
+    enum spool_action steer;
+    const char *queue_id;
 
     struct account given; /* what the options say about an account */
     bool login_given;
@@ -81,6 +86,7 @@ struct send_about { /* what is known of a message beside its results */
     const struct account *account;
     const struct carrier_facts *facts; /* NULL: nobody was asked */
     const char *queued; /* id in the user's spool; NULL: it is not for that */
+    bool from_queue;    /* what was not sent is there still */
 };
 
 void send_report_begin(struct send_report *r, const struct send_request *rq, size_t n_messages);

@@ -367,8 +367,7 @@ static bool take_quiet(struct send_request *rq, const char *value)
 static bool take_queue(struct send_request *rq, const char *value)
 {
     (void)value;
-    rq->mode = SEND_QUEUE;
-    return true;
+    return rq->queue_them = true;
 }
 
 static bool take_flush(struct send_request *rq, const char *value)
@@ -382,6 +381,22 @@ static bool take_list(struct send_request *rq, const char *value)
     (void)value;
     rq->mode = SEND_LIST;
     return true;
+}
+
+static bool take_release(struct send_request *rq, const char *value)
+{
+    rq->mode = SEND_STEER;
+    rq->steer = SPOOL_RELEASE;
+    rq->queue_id = value;
+    return *value;
+}
+
+static bool take_delete(struct send_request *rq, const char *value)
+{
+    rq->mode = SEND_STEER;
+    rq->steer = SPOOL_DELETE;
+    rq->queue_id = value;
+    return *value;
 }
 
 /* -bm -bs -bp; the others are about a daemon, aliases and addresses, of which we have none. */
@@ -404,7 +419,7 @@ static bool take_o(struct send_request *rq, const char *value)
     if (strcmp(value, "i") == 0)
         rq->ignore_dots = true;
     else if (strcmp(value, "dq") == 0)
-        rq->mode = SEND_QUEUE;
+        rq->queue_them = true;
     return true;
 }
 
@@ -473,6 +488,8 @@ static const struct send_option options[] = {
     {"queue",          0,  NULL, take_queue,     "keep the message, whatever the network says"},
     {"flush",          0,  NULL, take_flush,     "send what is in the queue (also -q)"},
     {"list",           0,  NULL, take_list,      "show what is in the queue (also -bp)"},
+    {"release",        0,  "ID", take_release,   "try again what was refused"},
+    {"delete",         0,  "ID", take_delete,    "remove it for good"},
     {NULL, 0, NULL, NULL, "What is told:"},
     {"dry-run",        0,  NULL, take_dry_run,   "say what would be done, and do nothing"},
     {"json",           0,  NULL, take_json,      "the result as JSON"},
@@ -517,7 +534,7 @@ void send_options_help(FILE *to)
     fputs("usage: postern send [options] RECIPIENT... <MESSAGE\n"
           "       postern send [options] -t <MESSAGE\n"
           "       postern send [options] -t --files FILE...\n"
-          "       postern send --flush | --list\n"
+          "       postern send --flush | --list | --release ID | --delete ID\n"
           "\n"
           "Submits messages to a mail server: the one of an account of ~/.config/postern/send.conf or\n"
           "/etc/postern/send.conf, or the one named with --host. Takes the options of sendmail, too.\n",
@@ -625,7 +642,7 @@ static int take_words(struct send_request *rq, int n, char **words)
 static int check(const struct send_request *rq)
 {
     const struct account *a = &rq->given;
-    bool works = rq->mode == SEND_NOW || rq->mode == SEND_QUEUE;
+    bool works = rq->mode == SEND_NOW;
     if (a->host && rq->account)
         return send_say(rq, EX_USAGE,
                         "--host is an account of its own: what belongs to \"%s\" is not for "
@@ -641,9 +658,10 @@ static int check(const struct send_request *rq)
         return send_say(rq, EX_USAGE, "either --password-file or --password-command");
     if (!works && (rq->n_files || rq->to.n || rq->take_recipients))
         return send_say(rq, EX_USAGE, "with %s no message and no recipient is named",
-                        rq->mode == SEND_FLUSH  ? "--flush"
-                        : rq->mode == SEND_LIST ? "--list"
-                                                : "-bs");
+                        rq->mode == SEND_FLUSH     ? "--flush"
+                        : rq->mode == SEND_LIST    ? "--list"
+                        : rq->mode == SEND_SESSION ? "-bs"
+                                                   : "--release and --delete");
     if (works && rq->to.n == 0 && !rq->take_recipients)
         return send_say(rq, EX_USAGE,
                         "to whom? Name recipients, or write -t to take them from the message");

@@ -129,17 +129,18 @@ static json_t *tls_json(const struct carrier_facts *f)
 {
     if (!f->tls)
         return json_null();
-    return json_pack("{s:s, s:s, s:o}", "version", f->tls, "cipher", f->cipher, "group",
-                     text_or_null(f->group));
+    return json_pack("{s:s, s:s, s:o, s:b}", "version", f->tls, "cipher", f->cipher, "group",
+                     text_or_null(f->group), "verified", f->verified);
 }
 
 static json_t *server_json(const struct account *a, const struct carrier_facts *f)
 {
     if (!f)
         return json_null();
-    return json_pack("{s:s, s:i, s:o, s:o, s:o}", "host", a->host, "port", (int)f->port, "address",
-                     text_or_null(*f->address ? f->address : NULL), "tls", tls_json(f), "sequence",
-                     text_or_null(f->sequence));
+    return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "host", a->host, "port", (int)f->port,
+                     "address", text_or_null(*f->address ? f->address : NULL), "tls", tls_json(f),
+                     "sequence", text_or_null(f->sequence), "mechanism",
+                     text_or_null(*f->mechanism ? f->mechanism : NULL));
 }
 
 static json_t *message_json(const struct send_about *about, const struct send_message *m)
@@ -177,7 +178,7 @@ static void say(const struct send_report *r, const char *file, const char *fmt, 
     va_list ap;
     va_start(ap, fmt);
     fprintf(stderr, "%s: ", r->rq->program);
-    if (file && r->rq->n_files)
+    if (file && (r->rq->n_files || r->rq->mode == SEND_FLUSH))
         fprintf(stderr, "%s: ", file);
     (void)vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
@@ -237,6 +238,25 @@ static void say_success(const struct send_report *r,
             f->sequence, *id ? ", there queued as " : "", id);
 }
 
+static void say_what_stays(const struct send_report *r,
+                           const struct send_about *about,
+                           const struct send_message *m)
+{
+    size_t held = 0, later = 0;
+    for (size_t i = 0; i < m->to.n; i++) {
+        held += m->results[i].code / 100 == 5;
+        later += m->results[i].code / 100 == 4;
+    }
+    if (later)
+        say(r, about->file, "stays in the queue for %zu recipient%s; the next flush tries again", later,
+            later == 1 ? "" : "s");
+    if (held)
+        say(r, about->file,
+            "is held in the queue for %zu recipient%s; look, then: postern send --release %s, or "
+            "--delete %s",
+            held, held == 1 ? "" : "s", about->file, about->file);
+}
+
 /* ---- the report ---- */
 
 void send_report_begin(struct send_report *r, const struct send_request *rq, size_t n_messages)
@@ -289,6 +309,8 @@ void send_report_message(struct send_report *r,
     }
     if (status != EX_OK)
         say_failures(r, about, m);
+    if (status != EX_OK && about->from_queue)
+        say_what_stays(r, about, m);
     if (r->terminal && !about->queued && r->n_messages < 2)
         say_success(r, about, m);
     if (r->terminal && about->queued)
@@ -333,6 +355,6 @@ int send_report_end(struct send_report *r)
         printf("%s\n], \"exit_code\": %d}\n", r->json_begun ? "" : "{\"messages\": [", r->status);
     else if (r->n_messages > 1 && r->terminal && !r->rq->dry_run)
         say(r, NULL, "%zu of %zu messages %s", r->sent, r->n_messages,
-            r->rq->mode == SEND_QUEUE ? "queued" : "sent");
+            r->rq->queue_them ? "queued" : "sent");
     return r->status;
 }

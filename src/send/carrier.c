@@ -1,5 +1,7 @@
 #include "send/carrier.h"
 
+#include "send/secret.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -8,6 +10,7 @@ struct carrier {
     const struct account *account;
     struct carrier_hooks hooks;
     struct tls_context *tls;
+    struct buf password; /* as long as a new connection may need it */
     struct link_config cfg;
     char port[8];
     struct link *link; /* NULL: no connection */
@@ -226,6 +229,7 @@ static void on_finished(void *ctx)
     struct carrier *c = ctx;
     c->sending = false;
     c->facts.sequence = smtp_sequence_name(link_sequence(c->link));
+    (void)snprintf(c->facts.mechanism, sizeof(c->facts.mechanism), "%s", link_mechanism(c->link));
     if (!c->again)
         finish(c);
 }
@@ -237,9 +241,20 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
     c->facts.tls = facts->version;
     c->facts.cipher = facts->cipher;
     c->facts.group = facts->group;
+    c->facts.verified = facts->verified;
     char note[200];
     (void)snprintf(note, sizeof(note), "%s, %s%s%s", facts->version, facts->cipher,
                    facts->group ? ", " : "", facts->group ? facts->group : "");
+    if (c->hooks.note)
+        c->hooks.note(c->hooks.arg, note);
+}
+
+static void on_again(void *ctx, const struct smtp_outcome *o)
+{
+    struct carrier *c = ctx;
+    char note[CARRIER_WHY_MAX];
+    (void)snprintf(note, sizeof(note), "the server has closed after it said %d %.200s; connecting again for another login",
+                   o->code, o->text);
     if (c->hooks.note)
         c->hooks.note(c->hooks.arg, note);
 }
@@ -321,6 +336,7 @@ static const struct link_ops link_ops = {
     .recipient = on_recipient,
     .finished = on_finished,
     .ended = on_ended,
+    .again = on_again,
     .sent = on_sent,
     .received = on_received,
 };
@@ -382,20 +398,55 @@ static int set_up_tls(struct carrier *c, char *why)
     return tls_client_context_new(&cfg, &c->tls, why);
 }
 
-static void set_up_login(struct carrier *c)
+/* docs/SEND.md has the table. */
+static unsigned permitted(const struct account *a, bool password)
 {
-    static const enum smtp_client_login logins[] = {
-        [ACCOUNT_LOGIN_AUTO] = SMTP_CLIENT_LOGIN_AUTO,
-        [ACCOUNT_LOGIN_EXTERNAL] = SMTP_CLIENT_LOGIN_EXTERNAL,
-        [ACCOUNT_LOGIN_IMPLICIT] = SMTP_CLIENT_LOGIN_IMPLICIT,
-        [ACCOUNT_LOGIN_PLAIN] = SMTP_CLIENT_LOGIN_NONE,
-        [ACCOUNT_LOGIN_SCRAM] = SMTP_CLIENT_LOGIN_NONE,
-        [ACCOUNT_LOGIN_NONE] = SMTP_CLIENT_LOGIN_NONE,
+    static const unsigned sets[] = {
+        [ACCOUNT_LOGIN_AUTO] = SMTP_LOGIN_CERTIFICATE | SMTP_LOGIN_PASSWORD,
+        [ACCOUNT_LOGIN_EXTERNAL] = SMTP_LOGIN_EXTERNAL,
+        [ACCOUNT_LOGIN_IMPLICIT] = SMTP_LOGIN_IMPLICIT,
+        [ACCOUNT_LOGIN_PLAIN] = SMTP_LOGIN_PLAIN,
+        [ACCOUNT_LOGIN_SCRAM] = SMTP_LOGIN_SCRAM,
+        [ACCOUNT_LOGIN_NONE] = 0,
     };
-    c->cfg.smtp.login = c->account->certificate ? logins[c->account->login] : SMTP_CLIENT_LOGIN_NONE;
-    c->cfg.smtp.has_certificate = c->account->certificate;
-    c->cfg.smtp.implicit_allowed = true;
-    c->cfg.smtp.authzid = c->account->authzid;
+    unsigned have = (a->certificate ? SMTP_LOGIN_CERTIFICATE : 0U) |
+                    (password ? SMTP_LOGIN_PASSWORD : 0U);
+    return sets[a->login] & have;
+}
+
+static int set_up_login(struct carrier *c, char *why)
+{
+    const struct account *a = c->account;
+    bool by_certificate = a->login == ACCOUNT_LOGIN_EXTERNAL || a->login == ACCOUNT_LOGIN_IMPLICIT;
+    bool wanted = !by_certificate && a->login != ACCOUNT_LOGIN_NONE;
+    int r = 0;
+    if (wanted && a->password_file)
+        r = secret_from_file(a->password_file, &c->password, why);
+    else if (wanted && a->password_command)
+        r = secret_from_command(a->password_command, SECRET_COMMAND_MS, &c->password, why);
+    if (r < 0)
+        return r;
+    const char *address = account_address(a);
+    c->cfg.user = a->user;
+    c->cfg.password = buf_str(&c->password);
+    c->cfg.smtp.login = permitted(a, c->password.len > 0);
+    c->cfg.smtp.authzid = a->authzid;
+    c->cfg.smtp.identity = a->user ? a->user : address;
+    return 0;
+}
+
+/* One time for a person to think about; the end of a text may take longer, as the server may have to look into it. */
+static struct link_timeouts timeouts_of(const struct account *a)
+{
+    int64_t ms = a->timeout_ms;
+    return (struct link_timeouts){
+        .connect_ms = ms ? MIN(ms, (int64_t)30000) : 0,
+        .greeting_ms = ms,
+        .command_ms = ms,
+        .data_ms = ms,
+        .text_ms = ms,
+        .final_ms = 2 * ms,
+    };
 }
 
 int carrier_new(struct loop *l,
@@ -409,6 +460,7 @@ int carrier_new(struct loop *l,
     c->loop = l;
     c->account = account;
     c->hooks = *hooks;
+    buf_init(&c->password, SECRET_MAX);
     int r = set_up_tls(c, why);
     if (r < 0) {
         carrier_free(c);
@@ -418,10 +470,15 @@ int carrier_new(struct loop *l,
         .host = account->host,
         .tls = c->tls,
         .tls_name = account->tls_name,
+        .timeouts = timeouts_of(account),
         .smtp = {.hostname = hostname,
                  .tls = c->tls ? SMTP_CLIENT_TLS_REQUIRE : SMTP_CLIENT_TLS_OFF},
     };
-    set_up_login(c);
+    r = set_up_login(c, why);
+    if (r < 0) {
+        carrier_free(c);
+        return r;
+    }
     *ret = c;
     return 0;
 }
@@ -435,6 +492,7 @@ void carrier_free(struct carrier *c)
     while (c->link)
         loop_run(c->loop);
     tls_context_unref(c->tls);
+    buf_wipe(&c->password);
     free(c);
 }
 

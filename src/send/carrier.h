@@ -15,6 +15,7 @@
 #include "send/account.h"
 #include "send/recipients.h"
 #include "send/text.h"
+#include "smtp/address.h"
 
 struct carrier;
 
@@ -41,6 +42,7 @@ struct send_wishes {
 
 struct send_message {
     const char *reverse_path;
+    char path[SMTP_PATH_MAX + 1]; /* a place for it */
     struct send_text text;
     struct recipients to;
     bool header_is_8bit, body_is_8bit;
@@ -57,7 +59,9 @@ struct carrier_facts {
     unsigned port;
     char address[64];
     const char *tls, *cipher, *group; /* NULL: in the clear */
-    const char *sequence;             /* smtp_sequence_name() */
+    bool verified;                    /* the server's certificate was */
+    const char *sequence;             /* smtp_sequence_name(); NULL: it did not come to that */
+    char mechanism[24];               /* of an AUTH that succeeded; "" */
 };
 
 struct carrier_hooks { /* each may be NULL */

@@ -166,6 +166,8 @@ static int apply_targets(struct spool *sp, struct result_job *rj, int64_t *count
         if (result.outcome == SPOOL_DEFERRED) {
             r = store_defer_recipient(sp->store, m->id, m->targets[i].row, &result, count);
             rj->next_due_ms = MIN(rj->next_due_ms, result.retry_ms);
+        } else if (result.outcome == SPOOL_HELD) {
+            r = store_hold_recipient(sp->store, m->id, m->targets[i].row, &result, count);
         } else {
             r = store_drop_recipient(sp->store, m->id, m->targets[i].row, count);
         }

@@ -99,6 +99,24 @@ void spool_commit(struct spool_draft **d,
 /* Takes *d and sets it to NULL; what was stored of it goes.  NULL is fine. */
 void spool_discard(struct spool_draft **d);
 
+/* A body somebody has already. */
+struct spool_source {
+    int64_t size;
+    /* Up to `max` octets from `offset`, or -errno. */
+    ssize_t (*read)(void *arg, int64_t offset, char *to, size_t max);
+    void *arg;
+};
+
+/* One message into a spool that need not be open, nor exist, and may be in the hands of another process: on 0 it is
+ * durable (I1), else nothing of it is there (I2).  It is due at once.  Blocks. */
+MUST_USE int spool_deposit(const char *database,
+                           const struct spool_envelope *env,
+                           const struct spool_recipient *recipients,
+                           size_t n_recipients,
+                           const struct spool_source *source,
+                           char ret_id[SPOOL_QUEUE_ID_MAX],
+                           char *why);
+
 /* ---- delivering: a message is claimed, attempted, and finished ---- */
 
 struct spool_target { /* one recipient that is due */
@@ -143,7 +161,12 @@ struct spool_read {
 /* rd must stay until got() was called, which may free it or read on with it.  -ENOENT: the message was deleted. */
 void spool_read(struct spool *sp, struct spool_read *rd);
 
-enum spool_outcome { SPOOL_DELIVERED, SPOOL_DEFERRED, SPOOL_FAILED };
+enum spool_outcome {
+    SPOOL_DELIVERED,
+    SPOOL_DEFERRED,
+    SPOOL_FAILED, /* gone: its report, if one is due, comes with the results */
+    SPOOL_HELD,   /* kept, and not attempted until somebody releases it */
+};
 
 struct spool_result { /* parallel to message->targets */
     enum spool_outcome outcome;

@@ -12,6 +12,9 @@
 /* Of the room given by max_bytes this much is kept for results and reports, which must not be refused. */
 #define RESERVE_MAX ((int64_t)4 * 1024 * 1024)
 
+/* How long one who is not the owner waits for the owner's transactions, which are short. */
+#define BESIDE_BUSY_MS 30000
+
 enum statement {
     Q_BEGIN,
     Q_COMMIT,
@@ -30,6 +33,7 @@ enum statement {
     Q_SET_ASIDE,
     Q_DROP_RECIPIENT,
     Q_DEFER_RECIPIENT,
+    Q_HOLD_RECIPIENT,
     Q_DROP_MESSAGE,
     Q_DROP_CHUNKS,
     Q_COUNT
@@ -62,6 +66,8 @@ static const char *const sql[Q_COUNT] = {
     [Q_DROP_RECIPIENT] = "DELETE FROM recipient WHERE message = ? AND n = ?",
     [Q_DEFER_RECIPIENT] = "UPDATE recipient SET active = 0, attempts = attempts + 1, next_ms = ?,"
                           " delay_reported = ?, last_reply = ? WHERE message = ? AND n = ?",
+    [Q_HOLD_RECIPIENT] = "UPDATE recipient SET active = 0, held = 1, attempts = attempts + 1,"
+                         " last_reply = ? WHERE message = ? AND n = ?",
     [Q_DROP_MESSAGE] = "DELETE FROM message WHERE id = ?1"
                        " AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1)",
     [Q_DROP_CHUNKS] = "DELETE FROM chunk WHERE id IN"
@@ -87,16 +93,14 @@ static int prepare(struct store *st, int64_t max_bytes)
     return r;
 }
 
-int store_open(const char *path, int64_t max_bytes, struct store **ret, char *why)
+/* Takes the connection. */
+static int
+open_on(struct db *db, const char *path, int64_t max_bytes, struct store **ret, char *why)
 {
-    struct db *db = NULL;
-    int r = schema_open_writer(path, max_bytes, &db, why);
-    if (r < 0)
-        return r;
     struct store *st = xcalloc(1, sizeof(*st));
     st->db = db;
     st->path = xstrdup(path);
-    r = prepare(st, max_bytes);
+    int r = prepare(st, max_bytes);
     if (r < 0) {
         (void)snprintf(why, SPOOL_WHY_MAX, "%s: %s", path, db_words(db));
         store_close(st);
@@ -104,6 +108,20 @@ int store_open(const char *path, int64_t max_bytes, struct store **ret, char *wh
     }
     *ret = st;
     return 0;
+}
+
+int store_open(const char *path, int64_t max_bytes, struct store **ret, char *why)
+{
+    struct db *db = NULL;
+    int r = schema_open_writer(path, max_bytes, &db, why);
+    return r < 0 ? r : open_on(db, path, max_bytes, ret, why);
+}
+
+int store_open_beside(const char *path, struct store **ret, char *why)
+{
+    struct db *db = NULL;
+    int r = schema_open_beside(path, DB_WRITE, BESIDE_BUSY_MS, &db, why);
+    return r < 0 ? r : open_on(db, path, 0, ret, why);
 }
 
 void store_close(struct store *st)
@@ -364,6 +382,16 @@ int store_defer_recipient(
     int r = query_run(st->q[Q_DEFER_RECIPIENT],
                       VALUES(v_int(result->retry_ms), v_int(result->delay_reported),
                              v_text(result->last_reply), v_int(id), v_int(n)));
+    if (r == 0)
+        *count += db_changes(st->db);
+    return r;
+}
+
+int store_hold_recipient(
+    struct store *st, int64_t id, int64_t n, const struct spool_result *result, int64_t *count)
+{
+    int r = query_run(st->q[Q_HOLD_RECIPIENT],
+                      VALUES(v_text(result->last_reply), v_int(id), v_int(n)));
     if (r == 0)
         *count += db_changes(st->db);
     return r;

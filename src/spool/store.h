@@ -12,6 +12,8 @@
 struct store;
 
 MUST_USE int store_open(const char *path, int64_t max_bytes, struct store **ret, char *why);
+/* Beside whoever has the lock: accepting only. */
+MUST_USE int store_open_beside(const char *path, struct store **ret, char *why);
 void store_close(struct store *st); /* NULL is fine */
 struct db *store_db(struct store *st);
 
@@ -44,6 +46,8 @@ MUST_USE int store_unclaim_all(struct store *st);
 /* `*count` grows by the recipients that were still there: `postern queue` may have deleted them meanwhile. */
 MUST_USE int store_drop_recipient(struct store *st, int64_t id, int64_t n, int64_t *count);
 MUST_USE int store_defer_recipient(
+    struct store *st, int64_t id, int64_t n, const struct spool_result *result, int64_t *count);
+MUST_USE int store_hold_recipient(
     struct store *st, int64_t id, int64_t n, const struct spool_result *result, int64_t *count);
 /* Removes the message when no recipient is left; its chunks stay for store_drop_chunks(). */
 MUST_USE int store_drop_message(struct store *st, int64_t id, bool *ret_gone);
