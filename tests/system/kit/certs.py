@@ -64,56 +64,68 @@ class Credential:
 
 
 class Authority:
-    """A CA, or an intermediate below one."""
+    """A CA, or an intermediate below one; `more` are extensions (value, critical) beside the usual."""
 
-    def __init__(self, folder, name, parent=None, key="ec"):
+    def __init__(self, folder, name, parent=None, key="ec", secret=None, ca=True, path_length=None,
+                 days=(-30, 3650), more=()):
         self.folder, self.name, self.parent = Path(folder), name, parent
-        self.key = KEYS[key]()
+        self.key = secret or KEYS[key]()
         signer = parent or self
         self.subject = name_of(name)
-        self.x509 = (
+        builder = (
             x509.CertificateBuilder().subject_name(self.subject)
             .issuer_name(signer.subject).public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - 30 * DAY).not_valid_after(NOW + 3650 * DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .not_valid_before(NOW + days[0] * DAY).not_valid_after(NOW + days[1] * DAY)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
             .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()),
-                           critical=False)
-            .sign(signer.key, digest_for(signer.key)))
+                           critical=False))
+        for value, critical in more:
+            builder = builder.add_extension(value, critical)
+        self.x509 = builder.sign(signer.key, digest_for(signer.key))
         self.revoked = []
         self.file = write_pem(self.folder / f"{slug(name)}.pem", pem(self.x509))
 
-    def issue(self, name, emails=(), dns=(), ips=(), eku=CLIENT, key="ec", days=(-1, 365), chain=True):
-        secret = KEYS[key]()
+    def issue(self, name, emails=(), dns=(), ips=(), eku=CLIENT, key="ec", days=(-1, 365), chain=True,
+              secret=None, subject=None, names=(), key_usage=True, digest=None, more=()):
+        """names: of other kinds than the three before; chain: the intermediates are in the file, too."""
+        secret = secret or KEYS[key]()
         builder = (
-            x509.CertificateBuilder().subject_name(name_of(name)).issuer_name(self.subject)
+            x509.CertificateBuilder().subject_name(subject or name_of(name)).issuer_name(self.subject)
             .public_key(secret.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(NOW + days[0] * DAY).not_valid_after(NOW + days[1] * DAY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(usage(digital_signature=True), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
                            critical=False))
-        names = [x509.RFC822Name(e) for e in emails] + [x509.DNSName(d) for d in dns]
+        if key_usage:
+            builder = builder.add_extension(usage(digital_signature=True) if key_usage is True else key_usage, critical=True)
+        names = [*names, *(x509.RFC822Name(e) for e in emails), *(x509.DNSName(d) for d in dns)]
         names += [x509.IPAddress(ipaddress.ip_address(i)) for i in ips]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if eku:
             builder = builder.add_extension(x509.ExtendedKeyUsage(eku), critical=False)
-        cert = builder.sign(self.key, digest_for(self.key))
-        behind = [pem(self.x509)] if self.parent and chain else []
+        for value, critical in more:
+            builder = builder.add_extension(value, critical)
+        cert = builder.sign(self.key, digest or digest_for(self.key))
+        behind = [pem(c.x509) for c in self.intermediates()] if chain else []
         return Credential(name,
                           write_pem(self.folder / f"{slug(name)}.crt", pem(cert), *behind),
                           write_pem(self.folder / f"{slug(name)}.key", key_pem(secret)),
                           cert, list(emails))
+
+    def intermediates(self):
+        """From this one up, the root left out."""
+        return [self, *self.parent.intermediates()] if self.parent else []
 
     def revoke(self, credential):
         self.revoked.append(credential.serial)
 
     def crl(self, days=30):
         builder = (x509.CertificateRevocationListBuilder().issuer_name(self.subject)
-                   .last_update(NOW - DAY).next_update(NOW + days * DAY))
+                   .last_update(NOW - 10 * DAY).next_update(NOW + days * DAY))
         for serial in self.revoked:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY).build())
