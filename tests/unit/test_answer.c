@@ -79,6 +79,7 @@ static void hostile_replies_are_refused(void **state)
     }
 }
 
+/* SMTP-13: lines of 512 octets are read, and longer ones up to our own maximum. */
 static void a_reply_has_a_maximum(void **state)
 {
     (void)state;

@@ -20,6 +20,12 @@ static const struct smtp_client_recipient noted[] = {
 };
 static const struct smtp_client_recipient evil[] = {{.address = "bob@example.net>\r\nRSET"}};
 static const struct smtp_client_recipient spaced[] = {{.address = "bob@example.net> NOTIFY=NEVER"}};
+/* SMTP-13: a local part of 64 and a domain of 255. */
+#define A16 "aaaaaaaaaaaaaaaa"
+#define LABEL A16 A16 A16 "bbbbbbbbbbbbbbb."
+#define LONGEST A16 A16 A16 A16 "@" LABEL LABEL LABEL A16 A16 A16 "ccccccccccc.org"
+_Static_assert(sizeof(LONGEST) - 1 == 64 + 1 + 255, "both at their maximum");
+static const struct smtp_client_recipient longest[] = {{.address = LONGEST}};
 static const struct smtp_client_recipient utf8[] = {{.address = "b\xc3\xb6@example.net"}};
 
 #define TO(list) .recipients = (list), .n_recipients = ARRAY_LEN(list)
@@ -72,6 +78,7 @@ static const struct {
     {"evil",         "Hi\r\n",         {.reverse_path = "", .size = 4, TO(evil)}                                                    },
     {"spaced",       "Hi\r\n",         {.reverse_path = "", .size = 4, TO(spaced)}                                                  },
     {"hidden utf8",  "Hi\r\n",         {.reverse_path = "", .size = 4, TO(utf8)}                                                    },
+    {"longest",      "Hi\r\n",         {.reverse_path = LONGEST, .size = 4, TO(longest)}                                            },
 };
 
 /* ---- the driver ---- */
@@ -398,6 +405,27 @@ static void run(const char *name, const char *with, char **lines, size_t piece)
     buf_done(&d.got);
 }
 
+/* SMTP-13 */
+static void the_longest_addresses_are_sent(void **state)
+{
+    (void)state;
+    struct driver d = {
+        .row = "longest", .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+    struct smtp_client_config cfg = {.hostname = "me.example"};
+    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+    const char *hello = "220 hi\r\n250-srv\r\n250 PIPELINING\r\n";
+    assert_int_equal(smtp_client_feed(d.client, hello, strlen(hello)), strlen(hello));
+    buf_clear(&d.out);
+    buf_clear(&d.got);
+    send_message(&d, "longest");
+    flush(&d);
+    assert_string_equal(d.got.data,
+                        "C: MAIL FROM:<" LONGEST ">\nC: RCPT TO:<" LONGEST ">\nC: DATA\n");
+    smtp_client_free(d.client);
+    buf_done(&d.out);
+    buf_done(&d.got);
+}
+
 /* However the octets come, the conversation is the same. */
 static void run_in_pieces(const char *name, const char *with, char **lines)
 {
@@ -579,7 +607,7 @@ static void a_long_authzid_goes_by_itself(void **state)
     }
 }
 
-/* More recipients than may be outstanding: the window moves on with the answers, and nothing gets lost. */
+/* SMTP-13: a hundred recipients, and ten times as many.  More than may be outstanding: the window moves on with the answers, and nothing gets lost. */
 static void many_recipients_go_in_a_window(void **state)
 {
     (void)state;
@@ -652,10 +680,14 @@ static void a_full_output_takes_nothing(void **state)
     buf_done(&d.got);
 }
 
+/* SMTP-03: keywords have no case. */
 static void capabilities_are_read(void **state)
 {
     (void)state;
     struct smtp_capabilities caps;
+    smtp_capabilities_read(&caps, STR("srv\npipelining\n8BitMime\nauth external"));
+    assert_true(smtp_offers(&caps, SMTP_EXT_PIPELINING) && smtp_offers(&caps, SMTP_EXT_8BITMIME));
+    assert_true(smtp_offers_mechanism(&caps, "EXTERNAL"));
     smtp_capabilities_read(
         &caps, STR("SIZE 99\nsize 1000\nAUTH PLAIN external bad!word\nAUTH=LOGIN\n"
                    "X-UNKNOWN a b\nLIMITS MAILMAX=3 rcptmax=4 RCPTDOMAINMAX=5 X=1 MAILMAX\n"
@@ -700,6 +732,7 @@ int main(void)
         cmocka_unit_test(limits_split_transactions),
         cmocka_unit_test(many_recipients_go_in_a_window),
         cmocka_unit_test(a_full_output_takes_nothing),
+        cmocka_unit_test(the_longest_addresses_are_sent),
         cmocka_unit_test(capabilities_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,7 @@ static void assert_field(const struct received_facts *f, const char *want)
     buf_done(&out);
 }
 
+/* TRC-05: the suite by its registered name, the group right behind it. */
 static void the_field_is_as_the_standard_has_it(void **state)
 {
     (void)state;

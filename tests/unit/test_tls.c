@@ -9,7 +9,8 @@
 #include <openssl/ssl.h>
 #include <sys/ioctl.h>
 
-static struct identity ca, server_id, client_id, other_ca, stranger_id, cn_only_id;
+static struct identity ca, server_id, client_id, other_ca, stranger_id, cn_only_id, odd_id,
+    expired_id;
 
 /* Contexts as the program makes them. */
 
@@ -432,6 +433,7 @@ static void old_and_foreign_clients_are_refused_by_alert(void **state)
     tls_context_unref(sc);
 }
 
+/* EDG-19 */
 static void renegotiation_is_refused(void **state)
 {
     (void)state;
@@ -451,6 +453,203 @@ static void renegotiation_is_refused(void **state)
     SSL_CTX_free(ctx);
     end_done(&s);
     tls_context_unref(sc);
+}
+
+/* What a client of ours takes: TLS-04, TLS-05, TLS-06. */
+static void the_client_wants_a_new_version_too(void **state)
+{
+    (void)state;
+    static const struct {
+        int version; /* the server's newest */
+        const char *want;
+    } rows[] = {
+        {TLS1_3_VERSION, "TLSv1.3"},
+        {TLS1_2_VERSION, "TLSv1.2"},
+        {TLS1_1_VERSION, NULL     },
+    };
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end c = END_INIT;
+        SSL_CTX *ctx = raw_context(true, &server_id);
+        SSL_CTX_set_security_level(ctx, 0);
+        (void)SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
+        (void)SSL_CTX_set_max_proto_version(ctx, rows[i].version);
+        struct raw raw = raw_peer(&c, ctx);
+        stream_start_tls(c.s, cc, "mail.example.org");
+        if (rows[i].want) {
+            assert_int_equal(raw_wait(&raw, SSL_accept), SSL_ERROR_NONE);
+            WAIT(c.secures);
+            assert_string_equal(c.facts.version, rows[i].want);
+        } else {
+            assert_int_equal(raw_wait(&raw, SSL_accept), SSL_ERROR_SSL);
+            WAIT(c.ends);
+            assert_int_equal(c.secures, 0);
+        }
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&c);
+    }
+    tls_context_unref(cc);
+}
+
+/* The octets of a hello that are looked at: an area with its length of 1 or 2 octets in front. */
+static struct str area(struct str *rest, size_t length_octets)
+{
+    size_t len = 0;
+    assert_true(rest->len >= length_octets);
+    for (size_t i = 0; i < length_octets; i++)
+        len = len << 8 | (unsigned char)rest->p[i];
+    *rest = str_from(*rest, length_octets);
+    struct str found = str_upto(*rest, len);
+    assert_int_equal(found.len, len);
+    *rest = str_from(*rest, len);
+    return found;
+}
+
+static bool has_extension(struct str extensions, unsigned type)
+{
+    while (extensions.len) {
+        unsigned found =
+            (unsigned)(unsigned char)extensions.p[0] << 8 | (unsigned char)extensions.p[1];
+        extensions = str_from(extensions, 2);
+        (void)area(&extensions, 2);
+        if (found == type)
+            return true;
+    }
+    return false;
+}
+
+/* TLS-07, TLS-08: what the first flight of our client says about TLS 1.2. */
+static void the_hello_offers_what_makes_tls_1_2_safe(void **state)
+{
+    (void)state;
+    struct end c = END_INIT;
+    int fd = end_and_socket(&c);
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    stream_start_tls(c.s, cc, "mail.example.org");
+    turns(2);
+    char octets[4096];
+    ssize_t n = recv(fd, octets, sizeof(octets), 0);
+    assert_true(n > 5 + 4 + 2 + 32);
+    struct str hello = str_from((struct str){octets, (size_t)n}, 5 + 4 + 2 + 32);
+    (void)area(&hello, 1); /* session id */
+    struct str ciphers = area(&hello, 2), compression = area(&hello, 1);
+    struct str extensions = area(&hello, 2);
+    bool signalled =
+        false; /* [rfc5746 3.3] TLS_EMPTY_RENEGOTIATION_INFO_SCSV says the same as the extension */
+    for (size_t i = 0; i + 1 < ciphers.len; i += 2)
+        signalled = signalled || memcmp(ciphers.p + i, "\x00\xff", 2) == 0;
+    assert_true(signalled || has_extension(extensions, TLSEXT_TYPE_renegotiate));
+    assert_true(has_extension(extensions, TLSEXT_TYPE_extended_master_secret));
+    assert_true(str_eq(compression, (struct str){"\0", 1}));
+    (void)close(fd);
+    end_done(&c);
+    tls_context_unref(cc);
+}
+
+/* TLS-08: a server that does not know of renegotiation_info may be somebody in between. */
+static void a_server_without_renegotiation_info_is_left(void **state)
+{
+    (void)state;
+    static const char answer[] = "\x16\x03\x03\x00\x2a"             /* a record of 42 octets */
+                                 "\x02\x00\x00\x26\x03\x03"         /* ServerHello of TLS 1.2 */
+                                 "0123456789abcdef0123456789abcdef" /* random */
+                                 "\x00\xc0\x2b\x00"; /* no id, ECDHE_ECDSA_AES_128_GCM, null */
+    struct end c = END_INIT;
+    int fd = end_and_socket(&c);
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    stream_start_tls(c.s, cc, "mail.example.org");
+    turns(2);
+    socket_send(fd, answer, sizeof(answer) - 1);
+    WAIT(c.ends);
+    assert_int_equal(c.end, STREAM_TLS_FAILED);
+    assert_non_null(strstr(c.detail, "unsafe legacy renegotiation disabled"));
+    (void)close(fd);
+    end_done(&c);
+    tls_context_unref(cc);
+}
+
+/* TLS-07, TLS-08: and what our server answers. */
+static void the_server_answers_tls_1_2_safely(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    SSL_CTX *ctx = raw_context(false, NULL);
+    (void)SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    struct raw raw = raw_peer(&s, ctx);
+    struct tls_context *sc = server_context((struct tls_server_config){.client_certificate = 0});
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    assert_int_equal(SSL_get_secure_renegotiation_support(raw.ssl), 1);
+    assert_int_equal(SSL_get_extms_support(raw.ssl), 1);
+    assert_null(SSL_get_current_compression(raw.ssl));
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
+}
+
+/* The length of the client's list of certificates, as a server hears it. */
+struct heard_certificate {
+    ssize_t list; /* -1: there was no Certificate message */
+};
+
+static void
+on_message(int sent, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    (void)version;
+    struct heard_certificate *h = arg;
+    const unsigned char *p = data;
+    if (sent || type != SSL3_RT_HANDSHAKE || len < 4 || p[0] != SSL3_MT_CERTIFICATE)
+        return;
+    size_t at = SSL_version(ssl) == TLS1_3_VERSION
+                    ? 5
+                    : 4; /* the context of the request, empty (CERT-05) */
+    assert_true(len >= at + 3);
+    h->list = p[at] << 16 | p[at + 1] << 8 | p[at + 2];
+}
+
+/* CERT-02, CERT-04: our client shows its certificate when it is asked and has one; else it has nothing to say, or says
+ * that it has none. */
+static void a_client_shows_what_it_was_given_and_only_when_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        bool asked;
+        const struct identity *id;
+        enum { NO_MESSAGE, EMPTY, FULL } want;
+    } rows[] = {
+        {"1.3, asked, none",    TLS1_3_VERSION, true,  NULL,       EMPTY     },
+        {"1.3, asked, one",     TLS1_3_VERSION, true,  &client_id, FULL      },
+        {"1.3, not asked, one", TLS1_3_VERSION, false, &client_id, NO_MESSAGE},
+        {"1.2, asked, none",    TLS1_2_VERSION, true,  NULL,       EMPTY     },
+        {"1.2, asked, one",     TLS1_2_VERSION, true,  &client_id, FULL      },
+        {"1.2, not asked, one", TLS1_2_VERSION, false, &client_id, NO_MESSAGE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end c = END_INIT;
+        struct heard_certificate h = {.list = -1};
+        struct tls_context *cc = client_context(rows[i].id, TLS_VERIFY_NAME);
+        SSL_CTX *ctx = raw_context(true, &server_id);
+        (void)SSL_CTX_set_max_proto_version(ctx, rows[i].version);
+        assert_int_equal(SSL_CTX_load_verify_locations(ctx, ca.cert_file, NULL), 1);
+        if (rows[i].asked)
+            SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        struct raw raw = raw_peer(&c, ctx);
+        SSL_set_msg_callback(raw.ssl, on_message);
+        SSL_set_msg_callback_arg(raw.ssl, &h);
+        stream_start_tls(c.s, cc, "mail.example.org");
+        check(rows[i].name, raw_wait(&raw, SSL_accept) == SSL_ERROR_NONE);
+        check(rows[i].name, (h.list < 0) == (rows[i].want == NO_MESSAGE));
+        check(rows[i].name, (h.list == 0) == (rows[i].want == EMPTY));
+        check(rows[i].name, (h.list > 0) == (rows[i].want == FULL));
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&c);
+        tls_context_unref(cc);
+    }
 }
 
 static void garbage_for_a_hello_ends_it(void **state)
@@ -709,6 +908,28 @@ static void a_client_takes_up_its_session_where_it_got_it(void **state)
         tls_context_unref(cc);
         tls_context_unref(sc);
     }
+}
+
+/* RES-07: the session of one account is not taken up by another, whoever gave it. */
+static void accounts_do_not_share_sessions(void **state)
+{
+    (void)state;
+    struct tls_context *sc = server_context((struct tls_server_config){
+        .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission"});
+    struct tls_client_config cfg = {.ca = ca.cert_file, .verify = TLS_VERIFY_NAME, .resume = true};
+    struct tls_context *without = NULL, *with = NULL;
+    char why[TLS_WHY_MAX];
+    assert_int_equal(tls_client_context_new(&cfg, &without, why), 0);
+    cfg.certificate = client_id.cert_file;
+    cfg.key = client_id.key_file;
+    assert_int_equal(tls_client_context_new(&cfg, &with, why), 0);
+    assert_false(resumes(sc, with, "mail.example.org"));
+    assert_false(resumes(sc, without, "mail.example.org"));
+    assert_true(resumes(sc, with, "mail.example.org"));
+    assert_true(resumes(sc, without, "mail.example.org"));
+    tls_context_unref(with);
+    tls_context_unref(without);
+    tls_context_unref(sc);
 }
 
 /* EDG-17 */
@@ -1027,26 +1248,37 @@ static void closing_in_the_handshake_lets_nothing_out_in_the_clear(void **state)
 
 /* Names and files */
 
+/* ID-01 to ID-04: whom we take for the server we were looking for; with what alert the others are left. */
 static void the_server_is_held_to_its_name(void **state)
 {
     (void)state;
+    static const char mismatch[] = "hostname mismatch";
     static const struct {
         const char *name;
         const struct identity *server;
         const char *want; /* NULL: accepted */
+        int alert;
     } rows[] = {
-        {"mail.example.org",  &server_id,   NULL                                    },
-        {"mail.example.org.", &server_id,   NULL                                    },
-        {"MAIL.example.org",  &server_id,   NULL                                    },
-        {"a.example.net",     &server_id,   NULL                                    },
-        {"127.0.0.1",         &server_id,   NULL                                    },
-        {"a.b.example.net",   &server_id,   "hostname mismatch"                     },
-        {"example.org",       &server_id,   "hostname mismatch"                     },
-        {"127.0.0.2",         &server_id,   "IP address mismatch"                   },
-        {"cn-only",           &cn_only_id,  "hostname mismatch"                     }, /* ID-03 */
-        {"stranger.example",  &stranger_id, "unable to get local issuer certificate"},
-        {"",                  &server_id,   "TLS cannot be started"                 },
-        {NULL,                &server_id,   "TLS cannot be started"                 },
+        {"mail.example.org",      &server_id,   NULL,                                     0                         },
+        {"mail.example.org.",     &server_id,   NULL,                                     0                         },
+        {"MAIL.example.org",      &server_id,   NULL,                                     0                         },
+        {"a.example.net",         &server_id,   NULL,                                     0                         },
+        {"127.0.0.1",             &server_id,   NULL,                                     0                         },
+        {"a.b.example.net",       &server_id,   mismatch,                                 SSL_AD_BAD_CERTIFICATE    },
+        {"example.net",           &server_id,   mismatch,                                 SSL_AD_BAD_CERTIFICATE    },
+        {"example.org",           &server_id,   mismatch,                                 SSL_AD_BAD_CERTIFICATE    },
+        {"127.0.0.2",             &server_id,   "IP address mismatch",                    SSL_AD_BAD_CERTIFICATE    },
+        {"xn--bcher-kva.example", &odd_id,      NULL,                                     0                         },
+        {"XN--BCHER-KVA.example", &odd_id,      NULL,                                     0                         },
+        {"foo.example.com",       &odd_id,      mismatch,                                 SSL_AD_BAD_CERTIFICATE    }, /* f* */
+        {"a.b.example.com",       &odd_id,      mismatch,                                 SSL_AD_BAD_CERTIFICATE    }, /* a.* */
+        {"127.0.0.3",             &odd_id,      "IP address mismatch",                    SSL_AD_BAD_CERTIFICATE    }, /* as DNS name */
+        {"cn-only",               &cn_only_id,  mismatch,                                 SSL_AD_BAD_CERTIFICATE    }, /* ID-03 */
+        {"mail.example.org",      &expired_id,  "certificate has expired",                SSL_AD_CERTIFICATE_EXPIRED},
+        {"stranger.example",      &stranger_id, "unable to get local issuer certificate",
+         SSL_AD_UNKNOWN_CA                                                                                          },
+        {"",                      &server_id,   "TLS cannot be started",                  0                         },
+        {NULL,                    &server_id,   "TLS cannot be started",                  0                         },
     };
     struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -1063,8 +1295,10 @@ static void the_server_is_held_to_its_name(void **state)
             check(name, (sni == NULL) == literal); /* TLS-09 */
             check(name, !sni || sni[strlen(sni) - 1] != '.');
         } else {
-            if (strncmp(rows[i].want, "TLS cannot", 10) != 0)
+            if (rows[i].alert) {
                 check(name, raw_wait(&raw, SSL_accept) == SSL_ERROR_SSL);
+                check(name, raw_alert() == rows[i].alert);
+            }
             WAIT(c.ends);
             check(name, c.end == STREAM_TLS_FAILED);
             if (!strstr(c.detail, rows[i].want))
@@ -1156,6 +1390,13 @@ static void writing_to_a_closed_peer_kills_nobody(void **state)
     tls_context_unref(sc);
 }
 
+static void expire(struct identity *id, const char *name)
+{
+    (void)X509_gmtime_adj(X509_getm_notAfter(id->cert), -60);
+    assert_true(X509_sign(id->cert, ca.key, EVP_sha256()) > 0);
+    identity_write(id, name);
+}
+
 int main(void)
 {
     netkit_dir_make();
@@ -1166,6 +1407,11 @@ int main(void)
     stranger_id =
         identity_make("stranger", "email:eve@example.org,DNS:stranger.example", &other_ca);
     cn_only_id = identity_make("cn-only", NULL, &ca);
+    odd_id = identity_make(
+        "odd", "DNS:xn--bcher-kva.example,DNS:f*.example.com,DNS:a.*.example.com,DNS:127.0.0.3",
+        &ca);
+    expired_id = identity_make("expired", "DNS:mail.example.org", &ca);
+    expire(&expired_id, "expired");
     const struct CMUnitTest tests[] = {
         NETTEST(both_ends_learn_the_facts),
         NETTEST(any_certificate_or_none_gets_through),
@@ -1176,11 +1422,17 @@ int main(void)
         NETTEST(plaintext_kept_by_a_paused_user_is_thrown_away_too),
         NETTEST(old_and_foreign_clients_are_refused_by_alert),
         NETTEST(renegotiation_is_refused),
+        NETTEST(the_client_wants_a_new_version_too),
+        NETTEST(the_hello_offers_what_makes_tls_1_2_safe),
+        NETTEST(a_server_without_renegotiation_info_is_left),
+        NETTEST(the_server_answers_tls_1_2_safely),
+        NETTEST(a_client_shows_what_it_was_given_and_only_when_asked),
         NETTEST(garbage_for_a_hello_ends_it),
         NETTEST(a_stalled_handshake_times_out),
         NETTEST(a_session_is_taken_back_only_where_it_was_given),
         NETTEST(a_client_takes_up_its_session_where_it_got_it),
         NETTEST(ticket_keys_survive_a_reload_and_grow_old),
+        NETTEST(accounts_do_not_share_sessions),
         NETTEST(tickets_allow_no_early_data),
         NETTEST(a_pipelined_group_is_answered_in_one_record),
         NETTEST(large_transfers_cross_unharmed),
@@ -1196,7 +1448,8 @@ int main(void)
         NETTEST(writing_to_a_closed_peer_kills_nobody),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    struct identity *all[] = {&ca, &other_ca, &server_id, &client_id, &stranger_id, &cn_only_id};
+    struct identity *all[] = {&ca,          &other_ca,   &server_id, &client_id,
+                              &stranger_id, &cn_only_id, &odd_id,    &expired_id};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         identity_done(all[i]);
     netkit_dir_remove();
