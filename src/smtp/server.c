@@ -293,6 +293,12 @@ static void serve_bare_line(struct smtp_server *s)
     server_say(s, 500, "5.5.2", "Lines end in CR LF, this one in LF alone");
 }
 
+static void tell_heard(struct smtp_server *s, struct str line)
+{
+    if (s->ops->heard)
+        s->ops->heard(s->ctx, line, s->state == SS_SASL);
+}
+
 /* One command or response line, if it is there in full; returns what was consumed. */
 static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
 {
@@ -305,6 +311,7 @@ static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
         return n;
     }
     if (n > SMTP_AUTH_LINE_MAX + 2) {
+        tell_heard(s, str_upto((struct str){data, n}, SMTP_AUTH_LINE_MAX));
         remember_unreadable(s, (struct str){data, n});
         s->skipping = !lf;
         if (lf)
@@ -313,7 +320,9 @@ static size_t line_feed(struct smtp_server *s, const char *data, size_t len)
     }
     if (!lf)
         return 0;
-    if (n < 2 || data[n - 2] != '\r') {
+    bool whole = n >= 2 && data[n - 2] == '\r';
+    tell_heard(s, (struct str){data, whole ? n - 2 : n - 1});
+    if (!whole) {
         remember_unreadable(s, (struct str){data, n});
         serve_bare_line(s);
     } else if (s->state == SS_SASL) {

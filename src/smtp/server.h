@@ -111,6 +111,9 @@ struct smtp_server_ops {
     /* Words for a -errno of text(). */
     void (*refuse)(void *ctx, int error, struct smtp_reply *reply);
 
+    /* A line of the client as it came, its line end taken off and before it is served; `response`: it answers a
+     * challenge, and may be secret.  For whoever watches clients; may be NULL. */
+    void (*heard)(void *ctx, struct str line, bool response);
     void (*quit)(void *ctx); /* QUIT was answered, or a 421 written: flush and close */
     /* A command was answered with 4yz or 5yz: for the log and for limits.  `verb` is printable and short. */
     void (*refused)(void *ctx, const char *verb, const struct smtp_reply *reply);
