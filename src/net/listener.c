@@ -271,6 +271,14 @@ listener_start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd), voi
     return ls;
 }
 
+int listener_port(const struct listener *ls)
+{
+    struct sock_addr own = {.len = sizeof(own.sa)};
+    if (getsockname(ls->fd, (struct sockaddr *)&own.sa, &own.len) < 0)
+        return 0;
+    return sock_addr_peer(&own).port;
+}
+
 void listener_free(struct listener *ls)
 {
     if (!ls || ls->closed)

@@ -25,6 +25,7 @@ MUST_USE int listener_bind_each(const char *address, int backlog, int *fds, size
 /* Takes fd.  on_accept owns the descriptor it is given (non-blocking, close-on-exec). */
 struct listener *
 listener_start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd), void *arg);
+int listener_port(const struct listener *ls); /* the one it has, whatever was asked for; 0: not TCP */
 void listener_free(struct listener *ls); /* closes the socket; NULL is fine */
 
 #endif

@@ -278,7 +278,19 @@ static int on_alpn(SSL *ssl,
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* No CA is named in the request, so that no client withholds its certificate. */
+/* By default no CA is named in the request, so that no client withholds its certificate. */
+static int name_authorities(SSL_CTX *ctx, const char *file, char *why)
+{
+    int r = file ? check_readable(file, "CA", why) : 0;
+    if (!file || r < 0)
+        return r;
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
+    if (!names)
+        return complain(why, -EINVAL, "no usable PEM certificate in %s", file);
+    SSL_CTX_set_client_CA_list(ctx, names);
+    return 0;
+}
+
 static void ask_for_certificate(struct tls_context *c, const struct tls_server_config *cfg)
 {
     static const int modes[] = {
@@ -300,6 +312,8 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
     c->server = true;
     c->session_context = xstrdup(cfg->session_context ? cfg->session_context : "");
     int r = load_certificate(c->ctx, cfg->certificate, cfg->key, why);
+    if (r == 0)
+        r = name_authorities(c->ctx, cfg->named_ca, why);
     if (r < 0)
         return r;
     ask_for_certificate(c, cfg);
@@ -402,6 +416,7 @@ void tls_facts_read(SSL *ssl, struct tls_facts *ret)
         .verified = !SSL_is_server(ssl) && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE &&
                     SSL_get_verify_result(ssl) == X509_V_OK,
         .leaf = SSL_get0_peer_certificate(ssl),
+        .server_name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
     };
     if (!ret->resumed)
         ret->chain = SSL_get_peer_cert_chain(ssl);

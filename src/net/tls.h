@@ -6,8 +6,8 @@
  * TLS 1.2 and 1.3 only (conformance TLS-04..06), no compression, no renegotiation (EDG-19), no
  * early data (EDG-17), one session ticket, buffers released when idle.
  *
- * The certificate of a client is asked for without naming CAs (field notes: naming them makes
- * GnuTLS and NSS clients withhold another CA's certificate silently) and never fails a handshake by
+ * The certificate of a client is asked for without naming CAs, unless whoever made the context wants it (field notes:
+ * naming them makes GnuTLS and NSS clients withhold another CA's certificate silently), and never fails a handshake by
  * itself: whoever made the context may set `verify`, which is asked only with
  * TLS_CLIENT_CERT_REQUIRE.
  */
@@ -42,6 +42,8 @@ struct tls_server_config {
     enum tls_client_cert client_certificate;
     tls_verify_fn *verify; /* asked only with TLS_CLIENT_CERT_REQUIRE; may be NULL */
     void *verify_arg;
+    /* PEM file of the CAs that the request names; NULL: it names none. */
+    const char *named_ca;
     /* Names listener and policy: a ticket of another one is not taken (EDG-15). */
     const char *session_context;
     struct tls_tickets *tickets; /* NULL: the context has a key of its own, as long as it lives */
@@ -69,13 +71,14 @@ struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
 bool tls_context_has_certificate(const struct tls_context *c); /* one of ours, to show */
 
-/* What a finished handshake tells.  Strings are static. */
+/* What a finished handshake tells.  Strings are static but the server's name. */
 struct tls_facts {
     const char *version; /* "TLSv1.3" */
     const char *cipher;  /* registered name, "TLS_AES_256_GCM_SHA384" (TRC-05) */
     const char *group;   /* "x25519"; NULL when not known */
     bool resumed;
     bool verified; /* client: the server's certificate was, its name included; a pin alone does not count (TLS-13) */
+    const char *server_name; /* what the client asked for by SNI, borrowed as `leaf` is; NULL: nothing */
     struct x509_st *leaf; /* the peer's certificate, borrowed while the stream lives; NULL: none */
     /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a
      * server's with it; NULL when there is none, and on a resumed session. */

@@ -163,6 +163,7 @@ static void connections_are_handed_over(void **state)
     (void)state;
     struct door d = {.count = 0};
     int port = open_door(&d);
+    assert_int_equal(listener_port(d.ls), port);
     int clients[3] = {dial(port), dial(port), dial(port)};
     WAIT(d.count == 3);
     for (int i = 0; i < 3; i++) {

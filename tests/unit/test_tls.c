@@ -143,11 +143,34 @@ static void both_ends_learn_the_facts(void **state)
     assert_string_equal(s.facts.version, "TLSv1.3");
     assert_string_equal(s.facts.cipher, "TLS_AES_256_GCM_SHA384");
     assert_string_equal(s.facts.group, "x25519");
+    assert_string_equal(s.facts.server_name, "mail.example.org");
     assert_false(s.facts.resumed);
     assert_int_equal(X509_cmp(s.facts.leaf, client_id.cert), 0);
     assert_int_equal(X509_cmp(c.facts.leaf, server_id.cert), 0);
     end_done(&s);
     end_done(&c);
+}
+
+static void a_request_names_authorities_when_told_to(void **state)
+{
+    (void)state;
+    struct end s = END_INIT;
+    struct tls_context *sc = server_context((struct tls_server_config){
+        .client_certificate = TLS_CLIENT_CERT_REQUEST, .named_ca = other_ca.cert_file});
+    SSL_CTX *ctx = raw_context(false, &client_id);
+    struct raw raw = raw_peer(&s, ctx);
+    stream_start_tls(s.s, sc, NULL);
+    assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+    WAIT(s.secures);
+    const STACK_OF(X509_NAME) *names = SSL_get0_peer_CA_list(raw.ssl);
+    assert_int_equal(sk_X509_NAME_num(names), 1);
+    assert_int_equal(
+        X509_NAME_cmp(sk_X509_NAME_value(names, 0), X509_get_subject_name(other_ca.cert)), 0);
+    assert_null(s.facts.server_name);
+    raw_done(&raw);
+    SSL_CTX_free(ctx);
+    end_done(&s);
+    tls_context_unref(sc);
 }
 
 static void any_certificate_or_none_gets_through(void **state)
@@ -1414,6 +1437,7 @@ int main(void)
     expire(&expired_id, "expired");
     const struct CMUnitTest tests[] = {
         NETTEST(both_ends_learn_the_facts),
+        NETTEST(a_request_names_authorities_when_told_to),
         NETTEST(any_certificate_or_none_gets_through),
         NETTEST(the_chain_is_there_to_be_judged_and_then_goes),
         NETTEST(a_refusal_names_its_alert),
