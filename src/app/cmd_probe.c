@@ -1,5 +1,6 @@
 #include "app/cmd_probe.h"
 
+#include "app/cmd_probe_client.h"
 #include "app/report_out.h"
 #include "probe/server_report.h"
 
@@ -45,6 +46,7 @@ static void print_help(FILE *to)
 {
     fputs(
         "usage: postern probe server HOST[:PORT] [options]\n"
+        "       postern probe client [options]              see: postern probe client --help\n"
         "\n"
         "Tells which rule for client certificates a submission server follows. Sends no message.\n"
         "\n"
@@ -162,7 +164,7 @@ static int parse(struct job *j, int argc, char **argv)
             return usage_error(argv[0], "this value of an option is not understood:", optarg);
     }
     if (argc - optind != 2 || strcmp(argv[optind], "server") != 0)
-        return usage_error(argv[0], "wants the words: server HOST[:PORT]", NULL);
+        return usage_error(argv[0], "wants the words: server HOST[:PORT], or: client", NULL);
     if (!split_target(j, argv[optind + 1]))
         return usage_error(argv[0], "wants HOST[:PORT], not", argv[optind + 1]);
     if (!j->certificate != !j->key)
@@ -235,6 +237,10 @@ static int run(struct job *j, const char *program)
 
 int cmd_probe(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "client") == 0) {
+        argv[1] = argv[0];
+        return cmd_probe_client(argc - 1, argv + 1);
+    }
     struct job j = {
         .probe = {.helo = "probe.invalid", .target.timeout_ms = 10000}
     };
