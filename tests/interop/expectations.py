@@ -1,0 +1,67 @@
+"""What the real programs are expected to do, as measured by hand on Debian 12 and 13 before this lab was built.
+
+A difference is a discovery: about a new version (change the table, and say so here), or about our prober or server
+(mend it).  The page docs/INTEROP.md is written from these tables and the versions the lab met.
+"""
+from dataclasses import dataclass, field
+
+from lab import clients as c
+
+# The cases of `postern probe server` that try AUTH EXTERNAL, each in one shape.
+SHAPES = {
+    "equals": "`=`",
+    "authzid": "authzid",
+    "empty-line": "empty line after 334",
+    "prompted-equals": "`=` after 334",
+    "trailing-space": "trailing space, empty line",
+}
+EMPTY = ["equals", "empty-line", "trailing-space"]
+
+NOWHERE, WITH_CERTIFICATE, IN_TLS, ALWAYS = "no", "with the certificate", "to everybody inside TLS", "to everybody, also before TLS"
+
+
+@dataclass
+class Server:
+    verdict: str        # of the prober
+    offered: str        # to whom EXTERNAL is offered
+    shapes: list = field(default_factory=list)  # of AUTH EXTERNAL after which mail is open
+    equals: str = "503"    # what answers AUTH EXTERNAL =
+    straight: str = "no"  # MAIL with the certificate alone
+    stranger: str = "MAIL or RCPT"  # where a certificate of a CA that does not count is turned away
+    note: str = ""
+
+
+SERVERS = {
+    "postfix-list": Server("hidden-auth", NOWHERE, straight="yes",
+                           note="The certificate is an access rule: whose fingerprint is listed may relay. There is no AUTH."),
+    "postfix-chain": Server("hidden-auth", NOWHERE, straight="yes",
+                            note="As before, for every certificate of the CA."),
+    "postfix-dovecot": Server("none", IN_TLS, equals="535",
+                              note="EXTERNAL is offered and always 535: Postfix tells Dovecot nothing about the certificate."),
+    "dovecot": Server("option-1-or-3", ALWAYS, ["authzid", *EMPTY], "235",
+                      note="`=` after 334 is no base64 to it: curl needs `--sasl-ir` or `-u`."),
+    "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", straight="yes"),
+    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535",
+                            note="The example compares the authzid with the certificate, so an empty one is refused."),
+    "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", note="Authenticated during the handshake, and AUTH is gone."),
+    "exim-both": Server("hidden-auth", NOWHERE, straight="yes", note="`tls` comes first, and `external` is never reached."),
+    "nginx": Server("option-1-or-3", IN_TLS, list(SHAPES), "235", stranger="EHLO",
+                    note="Who may enter is decided by the HTTP server behind it."),
+    "nginx-none": Server("option-2", IN_TLS, list(SHAPES), "235", straight="yes", stranger="EHLO"),
+    "aiosmtpd": Server("option-1-or-3", ALWAYS, EMPTY, "235", stranger="TLS",
+                       note="A library: this is a handler that takes the name from the certificate."),
+}
+
+# After how a client begins: what comes of it where only AUTH counts, and where MAIL does too.
+OUTCOMES = {
+    c.EQUALS: ("AUTH", "AUTH"),
+    c.INITIAL: ("AUTH", "AUTH"),
+    c.EMPTY_LINE: ("AUTH", "AUTH"),
+    c.PROMPTED: ("AUTH", "AUTH"),
+    c.PROMPTED_EQUALS: ("AUTH", "AUTH"),
+    c.TRAILING: ("AUTH", "AUTH"),
+    c.MAIL_AS_ANSWER: ("refused", "MAIL"),
+    c.CANCELLED: ("refused", "refused"),
+    c.STRAIGHT: ("refused", "MAIL"),
+    c.NO_CERTIFICATE: ("refused", "refused"),
+}

@@ -1,0 +1,93 @@
+"""docs/INTEROP.md: the expectations as tables, with the versions of the run that confirmed them.
+
+The page carries its versions in a comment, so that it can be written again from the expectations alone: a test does, and
+compares.
+"""
+import json
+import re
+
+from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES
+
+from .clients import CLIENTS
+from .root import PROJECT
+from .servers import SERVERS
+
+PATH = PROJECT / "docs/INTEROP.md"
+VERDICTS = {
+    "option-1-or-3": "Option 1 or 3",
+    "option-2": "Option 2",
+    "hidden-auth": "access rule, no AUTH",
+    "none": "no certificate login",
+}
+WORDS = {"AUTH": "delivered after AUTH", "MAIL": "delivered after MAIL alone", "refused": "refused"}
+
+HEAD = """# Who works with whom
+
+<!-- Written by tests/interop/publish: change tests/interop/expectations.py instead.
+confirmed: {confirmed} -->
+
+What real servers do with a client certificate, as `postern probe server` sees them, and what real clients do to
+`postern serve`. Each program is the one of Debian and configured as its own manual says; the message is a real one, and a
+row counts as delivered when it has arrived behind the server. Confirmed {date} with Postern {postern} by
+
+    tools/check interop
+
+which downloads the programs, unpacks them in a folder of their own and runs them on loopback (tests/interop/README.md).
+
+## Servers
+
+How to read it: a client gets in when a shape of `AUTH EXTERNAL` that it sends stands in the fourth column, or when it goes
+straight to `MAIL` and the sixth says yes. *Offered* is a promise only in the rows where the fourth column is not empty.
+*Stranger* is where a certificate of a CA that does not count is turned away. The verdict is explained in
+[PROBE.md](PROBE.md).
+
+"""
+
+CLIENTS_HEAD = """
+## Clients
+
+How to read it: *sends* is what comes after EHLO inside TLS. With `certificate-auth = explicit` only `AUTH EXTERNAL` opens
+mail, in whatever shape; with `implicit`, the default, `MAIL` alone does too. Every refusal was a reply in words, which the
+client could show.
+
+"""
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def servers_table(versions):
+    rows = []
+    for server in SERVERS:
+        want = EXPECTED[server.name]
+        shapes = "all" if set(want.shapes) == set(SHAPES) else "; ".join(words for name, words in SHAPES.items() if name in want.shapes)
+        rows.append([f"{server.title} {versions[server.package]}", server.setting, want.offered, shapes or "none",
+                     want.equals, want.straight, want.stranger, VERDICTS[want.verdict]])
+    return table(["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger", "verdict"], rows)
+
+
+def notes():
+    return "".join(f"- {server.title}, {server.setting}: {EXPECTED[server.name].note}\n" for server in SERVERS if EXPECTED[server.name].note)
+
+
+def clients_table(versions):
+    rows = [[client.title, versions[client.package], client.sends, *cells(client)] for client in CLIENTS]
+    return table(["client", "version", "sends", "`explicit`", "`implicit`"], rows)
+
+
+def cells(client):
+    words = {**WORDS, "AUTH": "logged in"} if not client.submits else WORDS
+    return [words[result] for result in OUTCOMES[client.sends]]
+
+
+def render(confirmed):
+    """confirmed: {"date": ..., "postern": ..., "versions": {package: version}}"""
+    head = HEAD.format(confirmed=json.dumps(confirmed, sort_keys=True), date=confirmed["date"], postern=confirmed["postern"])
+    return (head + servers_table(confirmed["versions"]) + "\n" + notes()
+            + CLIENTS_HEAD + clients_table(confirmed["versions"]))
+
+
+def confirmed_by(page):
+    return json.loads(re.search(r"(?m)^confirmed: (\{.*\}) -->$", page)[1])
