@@ -154,6 +154,26 @@ static void print_named(const char *name, const char *value)
     putchar('\n');
 }
 
+static void print_time(const char *name, int64_t ms)
+{
+    char text[32];
+    local_time(ms, text);
+    print_named(name, text);
+}
+
+/* What its sender asked for beside delivery. */
+static void print_wishes(const struct spool_row *r)
+{
+    if (r->release_ms)
+        print_time("Not before", r->release_ms);
+    if (r->by_mode)
+        print_time(r->by_mode == 'R' ? "Return by" : "Tell by", r->deliver_by_ms);
+    if (r->priority)
+        printf("%-12s%d\n", "Priority", r->priority);
+    if (r->tls != SPOOL_TLS_USUAL)
+        print_named("TLS", r->tls == SPOOL_TLS_REQUIRED ? "required all the way" : "not required");
+}
+
 static void print_envelope(const struct spool_row *r)
 {
     char size[32], received[32];
@@ -167,6 +187,7 @@ static void print_envelope(const struct spool_row *r)
         print_named("Session", r->session);
     print_named("Received", received);
     print_named("Size", size);
+    print_wishes(r);
 }
 
 static void print_recipient(const struct spool_row *r)
@@ -212,14 +233,26 @@ static json_t *text_json(const char *s)
     return mended ? mended : json_null();
 }
 
+static json_t *time_json(int64_t ms)
+{
+    char text[40];
+    utc_time(ms, text);
+    return ms ? json_string(text) : json_null();
+}
+
 static void begin_json(struct queue_list *l, const struct spool_row *r)
 {
-    char received[40];
-    utc_time(r->received_ms, received);
-    l->message = json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:[]}", "id", r->queue_id, "from",
-                           text_json(r->reverse_path), "identity", text_json(r->identity),
-                           "session", text_json(r->session), "received", received, "size",
-                           (json_int_t)r->size, "recipients");
+    static const char *const tls[] = {[SPOOL_TLS_USUAL] = "usual",
+                                      [SPOOL_TLS_REQUIRED] = "required",
+                                      [SPOOL_TLS_OPTIONAL] = "optional"};
+    const char *late = r->by_mode == 'R' ? "return" : "tell";
+    l->message = json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:i, s:s, s:[]}", "id",
+                           r->queue_id, "from", text_json(r->reverse_path), "identity",
+                           text_json(r->identity), "session", text_json(r->session), "received",
+                           time_json(r->received_ms), "size", (json_int_t)r->size, "not_before",
+                           time_json(r->release_ms), "deliver_by", time_json(r->deliver_by_ms),
+                           "when_late", r->by_mode ? json_string(late) : json_null(), "priority",
+                           r->priority, "tls", tls[MIN(r->tls, SPOOL_TLS_OPTIONAL)], "recipients");
 }
 
 static void add_json(struct queue_list *l, const struct spool_row *r)

@@ -244,6 +244,11 @@ listener_role_rules(struct loader *l, const struct conf_node *b, const struct li
         ls->client_certificate == TLS_CLIENT_CERT_OFF && !ls->passwords && !ls->n_xclients)
         config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME} or passwords = NAME",
                        ls->name);
+    const struct conf_node *hold = conf_find(b, "future-release");
+    if (hold && ls->role == ROLE_RELAY)
+        config_mistake(l, hold,
+                       "only a submission listener may hold mail for its sender (RFC 4865); remove "
+                       "future-release");
     if (ls->recipients_max < 100)
         config_warning(l, place_of(b, "recipients"),
                        "RFC 5321 4.5.3.1.8 asks for at least 100 recipients a message");

@@ -35,7 +35,8 @@ enum kind {
     KIND_FROM,
     KIND_SENDER,
     KIND_DATE,
-    KIND_MESSAGE_ID
+    KIND_MESSAGE_ID,
+    KIND_TLS_REQUIRED
 };
 
 struct fixup {
@@ -205,11 +206,26 @@ static bool is_blank(struct str s)
     return true;
 }
 
+/* The one value TLS-Required has [rfc8689 3]. */
+static bool is_no(struct str body)
+{
+    while (body.len && is_blank(str_upto(body, 1)))
+        body = str_from(body, 1);
+    while (body.len && is_blank(str_from(body, body.len - 1)))
+        body.len--;
+    return str_eq_nocase(body, STR("No"));
+}
+
 /* A Date or Message-ID is complete: kept when it says something (MSG-02, MSG-03), else it counts as
  * missing. */
 static int end_held_field(struct fixup *f)
 {
     struct str body = str_from(buf_str(&f->held), (size_t)str_find(buf_str(&f->held), ':') + 1);
+    if (f->kind == KIND_TLS_REQUIRED) {
+        f->facts.tls_is_optional = f->facts.tls_is_optional || is_no(body);
+        f->action = PASS;
+        return emit_held(f);
+    }
     bool good = f->kind == KIND_DATE ? !is_blank(body) : has_message_id(body);
     bool *fact = f->kind == KIND_DATE ? &f->facts.has_date : &f->facts.has_message_id;
     f->action = PASS;
@@ -235,6 +251,7 @@ static enum kind kind_of(struct str name)
         {"Sender",      KIND_SENDER     },
         {"Date",        KIND_DATE       },
         {"Message-ID",  KIND_MESSAGE_ID },
+        {"TLS-Required", KIND_TLS_REQUIRED},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (str_eq_nocase(name, str_of(known[i].name)))
@@ -270,6 +287,8 @@ static enum action judge_field(struct fixup *f, enum kind kind)
             return HOLD;
         f->facts.has_message_id = true;
         return PASS;
+    case KIND_TLS_REQUIRED:
+        return HOLD;
     case KIND_OTHER:
         break;
     }

@@ -58,6 +58,7 @@ struct fixup_facts {
     bool has_from, has_date, has_message_id; /* the client's own */
     bool header_is_8bit;                     /* an octet above 0x7f in what came out */
     bool body_is_8bit;
+    bool tls_is_optional; /* a field "TLS-Required: No" (RFC 8689 section 3) */
     bool header_done;
 };
 

@@ -128,6 +128,7 @@ static struct via via_of(const struct conn *c)
         .cipher = c->cipher,
         .sequence = sequence == SMTP_SEQUENCE_NONE ? NULL : smtp_sequence_name(sequence),
         .reports = smtp_offers(link_capabilities(c->link), SMTP_EXT_DSN),
+        .deadlines = smtp_offers(link_capabilities(c->link), SMTP_EXT_DELIVERBY),
         .login = c->hop->client.login != 0,
     };
 }
@@ -140,7 +141,7 @@ static bool begin(struct conn *c, struct delivery *d)
     c->d = d;
     c->take_back = false;
     c->given++;
-    int r = link_send(c->link, &d->msg, &why);
+    int r = delivery_prepare(d, &why) ? link_send(c->link, &d->msg, &why) : -ENOTSUP;
     if (r == 0)
         return true;
     c->given--;

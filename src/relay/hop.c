@@ -164,10 +164,19 @@ void hop_again(struct hop *h, struct delivery *d)
     h->n_queued++;
 }
 
+/* Behind those of the same priority; most have the same, and go to the end at once (PRI-01). */
 static void enqueue(struct hop *h, struct delivery *d)
 {
-    *h->queue_end = d;
-    h->queue_end = &d->next;
+    const struct delivery *last =
+        h->queue ? container_of(h->queue_end, struct delivery, next) : NULL;
+    struct delivery **at = h->queue_end;
+    if (last && last->msg.priority < d->msg.priority)
+        for (at = &h->queue; (*at)->msg.priority >= d->msg.priority;)
+            at = &(*at)->next;
+    d->next = *at;
+    *at = d;
+    if (!d->next)
+        h->queue_end = &d->next;
     h->n_queued++;
 }
 

@@ -13,6 +13,7 @@
 #define FAIL_AGAIN_MS ((int64_t)5 * 60 * 1000)
 
 static void end(struct job *job);
+static void expire(struct job *job);
 static void settle(struct job *job);
 
 /* ---- the plan: one delivery for each next hop ---- */
@@ -35,8 +36,74 @@ static struct smtp_client_message message_of(const struct spool_message *m)
         .ret = e->ret,
         .body = (enum smtp_body)e->body,
         .smtputf8 = e->smtputf8,
+        .requiretls = e->tls == SPOOL_TLS_REQUIRED,
+        .priority = e->priority,
         .size = m->size,
     };
+}
+
+int64_t job_begin_ms(const struct job *job)
+{
+    return MAX(job->m->envelope.received_ms, job->m->envelope.release_ms);
+}
+
+static bool is_overdue(const struct spool_envelope *e, int64_t now_ms)
+{
+    return e->by_mode == 'R' && now_ms >= e->deliver_by_ms;
+}
+
+static const struct smtp_outcome too_late = {.code = 554,
+                                             .enhanced = "5.4.7",
+                                             .text = "the deadline of the message has passed",
+                                             .stage = SMTP_STAGE_IDLE,
+                                             .ours = true};
+
+/* [rfc2852 4.1] What is left of the time goes on to who relays it, rounded down; in a mailbox it has arrived. */
+static void set_deadline(struct delivery *d, int64_t now_ms)
+{
+    const struct spool_envelope *e = &d->job->m->envelope;
+    if (!e->by_mode || d->hop->route->kind != ROUTE_SMTP)
+        return;
+    int64_t left = (e->deliver_by_ms - now_ms) / 1000;
+    d->msg.deliver_by = (struct smtp_deliver_by){
+        .seconds = MAX(MIN(left, SMTP_SECONDS_MAX), -SMTP_SECONDS_MAX),
+        .mode = e->by_mode,
+        .trace = e->by_trace,
+    };
+}
+
+/* [rfc8689 4.2.1] Only to who has shown that he is the one we mean, and passes the demand on: the engine sees to the
+ * latter (RTLS-01).  What stays in this machine needs no TLS; a mailbox's own protocol knows no demand. */
+static bool is_safe_enough(struct delivery *d)
+{
+    const struct route_config *route = d->hop->route;
+    if (!d->msg.requiretls)
+        return true;
+    if (route->kind != ROUTE_SMTP)
+        d->msg.requiretls = false;
+    return !route->host || route->tls == ROUTE_TLS_VERIFY;
+}
+
+bool delivery_prepare(struct delivery *d, struct smtp_outcome *ret_why)
+{
+    static const struct smtp_outcome unverified = {
+        .code = 550,
+        .enhanced = "5.7.10",
+        .text =
+            "the message demands TLS all the way, and the route does not verify who is at its end",
+        .stage = SMTP_STAGE_IDLE,
+        .ours = true};
+    int64_t now = clock_wall_ms();
+    set_deadline(d, now);
+    if (is_overdue(&d->job->m->envelope, now) ||
+        (d->msg.deliver_by.mode == 'R' && d->msg.deliver_by.seconds <= 0)) {
+        *ret_why = too_late;
+        return false;
+    }
+    if (is_safe_enough(d))
+        return true;
+    *ret_why = unverified;
+    return false;
 }
 
 _Static_assert((int)SPOOL_BODY_7BIT == (int)SMTP_BODY_7BIT &&
@@ -134,6 +201,10 @@ void job_start(struct relay *r, struct spool_message *m)
         end(job);
         return;
     }
+    if (is_overdue(&m->envelope, clock_wall_ms())) {
+        expire(job);
+        return;
+    }
     make_plan(job, &p);
     run(job);
 }
@@ -193,16 +264,24 @@ static void log_fate(const struct delivery *d,
     log_end(&l);
 }
 
+/* At the deadline the message is looked at, to be returned or to tell its sender (DLB-01). */
+static int64_t not_past_deadline(const struct spool_envelope *e, int64_t now_ms, int64_t retry_ms)
+{
+    bool ahead = e->by_mode && e->deliver_by_ms > now_ms;
+    return ahead ? MIN(retry_ms, e->deliver_by_ms) : retry_ms;
+}
+
 static void decide(struct job *job, size_t t, enum spool_outcome outcome, int64_t not_before_ms)
 {
     struct relay *r = job->relay;
     struct fate *f = &job->fates[t];
+    const struct spool_envelope *e = &job->m->envelope;
     int64_t now = clock_wall_ms();
-    int64_t age = now - job->m->envelope.received_ms;
+    int64_t age = now - job_begin_ms(job);
     static const enum dsn_action actions[] = {[SPOOL_DELIVERED] = DSN_DELIVERED,
                                               [SPOOL_DEFERRED] = DSN_DELAYED,
                                               [SPOOL_FAILED] = DSN_FAILED};
-    if (outcome == SPOOL_DEFERRED && retry_is_over(&r->retry, age)) {
+    if (outcome == SPOOL_DEFERRED && (retry_is_over(&r->retry, age) || is_overdue(e, now))) {
         outcome = SPOOL_FAILED;
         (void)snprintf(f->status, sizeof(f->status), "5.4.7"); /* "delivery time expired" */
     }
@@ -212,10 +291,32 @@ static void decide(struct job *job, size_t t, enum spool_outcome outcome, int64_
     job->decided++;
     job->results[t] = (struct spool_result){
         .outcome = outcome,
-        .retry_ms = MAX(now + retry_delay(&r->retry, age, relay_random(r)), not_before_ms),
+        .retry_ms = not_past_deadline(
+            e, now, MAX(now + retry_delay(&r->retry, age, relay_random(r)), not_before_ms)),
         .last_reply = f->reply,
         .delay_reported = job->m->targets[t].delay_reported,
     };
+}
+
+/* [rfc2852 4.1] Nothing is tried after the deadline: it comes back. */
+static void expire(struct job *job)
+{
+    const char *reply = reply_line(job, &too_late);
+    for (size_t i = 0; i < job->m->n_targets; i++) {
+        struct fate *f = &job->fates[i];
+        struct log_line l;
+        f->reply = reply;
+        (void)snprintf(f->status, sizeof(f->status), "%s", too_late.enhanced);
+        decide(job, i, SPOOL_FAILED, 0);
+        log_begin(&l, LOG_LEVEL_NOTICE, "failed");
+        log_text(&l, "queue", job->m->queue_id);
+        log_text(&l, "session", job->m->envelope.session);
+        log_text(&l, "to", job->m->targets[i].address);
+        log_text(&l, "status", too_late.enhanced);
+        log_text(&l, "text", too_late.text);
+        log_end(&l);
+    }
+    settle(job);
 }
 
 void delivery_outcome(struct delivery *d,
@@ -229,7 +330,8 @@ void delivery_outcome(struct delivery *d,
     const struct spool_target *target = &job->m->targets[t];
     assert(!f->decided); /* R1 */
     enum spool_outcome outcome = outcome_of(o, via);
-    if (outcome != SPOOL_DELIVERED || (target->notify & SPOOL_NOTIFY_SUCCESS))
+    if (outcome != SPOOL_DELIVERED || (target->notify & SPOOL_NOTIFY_SUCCESS) ||
+        job->m->envelope.by_mode)
         f->reply = reply_line(job, o);
     f->remote = d->hop->route->host;
     if (*o->enhanced)
@@ -241,6 +343,7 @@ void delivery_outcome(struct delivery *d,
     if (f->outcome == SPOOL_DELIVERED && d->hop->route->kind == ROUTE_SMTP) {
         f->action = DSN_RELAYED;
         f->is_passed = via->reports;
+        f->is_deadline_lost = job->m->envelope.by_mode && !via->deadlines;
     }
     log_fate(d, target, f, o, via);
 }
@@ -277,7 +380,7 @@ void delivery_defer_soon(struct delivery *d, const char *text, int64_t when_ms)
         d->job->decided++;
         d->job->results[t] = (struct spool_result){
             .outcome = SPOOL_DEFERRED,
-            .retry_ms = when_ms,
+            .retry_ms = not_past_deadline(&d->job->m->envelope, clock_wall_ms(), when_ms),
             .last_reply = text,
             .delay_reported = d->job->m->targets[t].delay_reported,
         };

@@ -71,6 +71,7 @@ struct via {
     const char *cipher;
     const char *sequence; /* of the login; NULL: none */
     bool reports;         /* the next hop promised to send reports itself (it offers DSN) */
+    bool deadlines;       /* and to keep a deadline (DELIVERBY) */
     bool login;           /* we are meant to log in: a refusal for want of it is not the message's fault */
 };
 
@@ -79,6 +80,7 @@ struct fate {
     enum spool_outcome outcome;
     enum dsn_action action; /* what a report would say */
     bool is_passed;         /* delivered to a hop that reports from here on */
+    bool is_deadline_lost;  /* and to one that knows no deadlines */
     bool is_reported;       /* in the report that is being made */
     char status[12];        /* "5.1.1" */
     const char *reply;      /* one line, in the job's arena; NULL when nobody will ask */
@@ -111,6 +113,10 @@ struct job {
     const char *report_to; /* while a report is made */
 };
 
+/* When the sender gave it, or wanted it to go: its age counts from there. */
+int64_t job_begin_ms(const struct job *job);
+/* Before a delivery is sent: what of it changes with time.  False: it must not be sent any more, for the reason given. */
+bool delivery_prepare(struct delivery *d, struct smtp_outcome *ret_why);
 /* Takes the message. */
 void job_start(struct relay *r, struct spool_message *m);
 /* The outcome of recipient i of the delivery (R1). */

@@ -29,13 +29,30 @@ static bool wants(const struct spool_target *t, unsigned what)
     return t->notify & what;
 }
 
+/* [rfc2852 4.1] BY= with 'N' asks to be told, unless nobody is to be told of anything (DLB-01). */
+static bool deadline_has_passed(const struct job *job, const struct spool_target *t)
+{
+    const struct spool_envelope *e = &job->m->envelope;
+    return e->by_mode == 'N' && clock_wall_ms() >= e->deliver_by_ms &&
+           !wants(t, SPOOL_NOTIFY_NEVER);
+}
+
 static bool delay_is_due(const struct job *job, const struct spool_target *t)
 {
     int64_t configured = job->relay->cfg->delay_warning_ms;
-    int64_t age = clock_wall_ms() - job->m->envelope.received_ms;
+    int64_t age = clock_wall_ms() - job_begin_ms(job);
+    if (!t->delay_reported && deadline_has_passed(job, t))
+        return true;
     if (t->delay_reported || !(t->notify ? wants(t, SPOOL_NOTIFY_DELAY) : configured > 0))
         return false;
     return age >= (configured > 0 ? configured : DELAY_NOTICE_MS);
+}
+
+/* [rfc2852 4.1] A deadline that nobody keeps from here on, and each hop of a trace, is told of. */
+static bool
+relaying_is_told(const struct job *job, const struct spool_target *t, const struct fate *f)
+{
+    return (f->is_deadline_lost || job->m->envelope.by_trace) && !wants(t, SPOOL_NOTIFY_NEVER);
 }
 
 static bool is_reported(const struct job *job, size_t i)
@@ -47,9 +64,12 @@ static bool is_reported(const struct job *job, size_t i)
         return !t->notify || wants(t, SPOOL_NOTIFY_FAILURE);
     case DSN_DELAYED:
         return delay_is_due(job, t);
-    case DSN_DELIVERED:
     case DSN_RELAYED:
+        if (relaying_is_told(job, t, f))
+            return true;
         return wants(t, SPOOL_NOTIFY_SUCCESS) && !f->is_passed;
+    case DSN_DELIVERED:
+        return wants(t, SPOOL_NOTIFY_SUCCESS);
     }
     return false;
 }
@@ -94,7 +114,9 @@ bool report_is_due(struct job *job)
 static bool goes_back_whole(const struct job *job)
 {
     bool asked = job->m->envelope.ret == 'F' || is_null(job);
-    if (!asked || job->m->size > (int64_t)SPOOL_CHUNK)
+    bool secret =
+        job->m->envelope.tls == SPOOL_TLS_REQUIRED; /* [rfc8689 5] headers only (RTLS-02) */
+    if (!asked || secret || job->m->size > (int64_t)SPOOL_CHUNK)
         return false;
     for (size_t i = 0; i < job->m->n_targets; i++)
         if (job->fates[i].is_reported && job->fates[i].action == DSN_FAILED)
@@ -130,7 +152,7 @@ static struct spool_draft *store(const struct job *job, struct str text)
 static size_t list_recipients(const struct job *job, struct dsn_recipient *list)
 {
     size_t n = 0;
-    int64_t received = job->m->envelope.received_ms;
+    int64_t begin = job_begin_ms(job);
     for (size_t i = 0; i < job->m->n_targets; i++) {
         const struct fate *f = &job->fates[i];
         if (!f->is_reported)
@@ -143,7 +165,7 @@ static size_t list_recipients(const struct job *job, struct dsn_recipient *list)
             .diagnostic = f->reply,
             .remote_mta = f->remote,
             .last_attempt_ms = clock_wall_ms(),
-            .retry_until_ms = f->action == DSN_DELAYED ? received + job->relay->retry.expire_ms : 0,
+            .retry_until_ms = f->action == DSN_DELAYED ? begin + job->relay->retry.expire_ms : 0,
         };
     }
     return n;

@@ -6,10 +6,20 @@
 #include <errno.h>
 #include <stdio.h>
 
-static const unsigned extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) |
-                                   SMTP_SET(SMTP_EXT_SMTPUTF8) | SMTP_SET(SMTP_EXT_CHUNKING) |
-                                   SMTP_SET(SMTP_EXT_DSN) | SMTP_SET(SMTP_EXT_SIZE) |
-                                   SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES);
+static const uint32_t extensions =
+    SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_SMTPUTF8) |
+    SMTP_SET(SMTP_EXT_CHUNKING) | SMTP_SET(SMTP_EXT_BINARYMIME) | SMTP_SET(SMTP_EXT_DSN) |
+    SMTP_SET(SMTP_EXT_SIZE) | SMTP_SET(SMTP_EXT_DELIVERBY) | SMTP_SET(SMTP_EXT_FUTURERELEASE) |
+    SMTP_SET(SMTP_EXT_MT_PRIORITY) | SMTP_SET(SMTP_EXT_REQUIRETLS) | SMTP_SET(SMTP_EXT_LIMITS) |
+    SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES);
+
+/* [rfc4865 4] FUTURERELEASE is for submission alone (FUT-01). */
+static uint32_t extensions_of(const struct listener_config *cfg)
+{
+    uint32_t set = extensions & ~cfg->hidden_extensions;
+    bool holds = cfg->role == ROLE_SUBMISSION && cfg->hold_max_ms >= 1000;
+    return holds ? set : set & ~SMTP_SET(SMTP_EXT_FUTURERELEASE);
+}
 
 void credentials_unref(struct credentials *c)
 {
@@ -204,7 +214,7 @@ struct table_place {
     bool fold; /* keys are the same in any case */
 };
 
-#define TABLES_MAX 4
+#define TABLES_MAX 5
 
 static void table_places(struct endpoint *e, struct table_place places[TABLES_MAX])
 {
@@ -212,6 +222,7 @@ static void table_places(struct endpoint *e, struct table_place places[TABLES_MA
     places[1] = (struct table_place){e->cfg->may_act_as, &e->may_act_as, false};
     places[2] = (struct table_place){e->cfg->senders, &e->senders, false};
     places[3] = (struct table_place){e->cfg->disabled, &e->disabled_table, true};
+    places[4] = (struct table_place){e->cfg->priorities, &e->priority_table, false};
 }
 
 static int tables_open(struct endpoint *e, char *why)
@@ -229,6 +240,7 @@ static int tables_open(struct endpoint *e, char *why)
                               .may_act_as = lookup_of(e->may_act_as)};
     e->sender = (struct sender_rights){e->cfg->sender, lookup_of(e->senders)};
     e->disabled = lookup_of(e->disabled_table);
+    e->priorities = lookup_of(e->priority_table);
     return 0;
 }
 
@@ -302,7 +314,8 @@ int endpoint_init(struct endpoint *e,
     *e = (struct endpoint){.cfg = cfg, .service = service, .tickets = tickets};
     e->smtp = (struct smtp_server_config){
         .hostname = service->hostname,
-        .extensions = extensions,
+        .extensions = extensions_of(cfg),
+        .hold_max = cfg->hold_max_ms / 1000,
         .size_max = cfg->message_size_max,
         .recipients_max = cfg->recipients_max,
         .errors_max = cfg->errors_max,

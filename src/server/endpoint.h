@@ -31,9 +31,10 @@ struct endpoint {
     struct smtp_server_config smtp;
     struct cert_rules *rules;
     struct cert_ocsp *ocsp; /* the service's */
-    struct table *aliases, *may_act_as, *senders; /* NULL: not set */
+    struct table *aliases, *may_act_as, *senders, *priority_table; /* NULL: not set */
     struct authz authz;                           /* reads the first two */
     struct sender_rights sender;                  /* and the third */
+    struct lookup priorities;                     /* and the last */
     struct table *disabled_table;
     struct lookup disabled; /* who may not log in: identities and fingerprints of certificates */
     struct passwords *passwords; /* NULL: none are taken; shared, owned by the service */

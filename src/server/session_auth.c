@@ -75,6 +75,7 @@ void session_offer(void *ctx, struct smtp_offer *ret)
     struct session *s = ctx;
     session_renew(s);
     struct policy_input in = session_policy(s);
+    ret->now_ms = clock_wall_ms();
     /* Once a proxy has spoken for its client, a handshake would be with one or the other, and nobody knew whom. */
     ret->starttls =
         !in.secure && s->endpoint->cfg->tls == LISTENER_TLS_STARTTLS && !s->xclient;

@@ -58,6 +58,7 @@ struct session {
     bool ending;    /* close after the flush */
     unsigned auth_failures, messages;
     int64_t began_ms; /* monotonic */
+    int64_t mail_ms;  /* wall clock: when MAIL came, from which HOLDFOR and BY count */
     const char *end_reason;
     char id[SESSION_ID_MAX];
 };
@@ -137,6 +138,12 @@ bool session_limits_mail(struct session *s, struct smtp_reply *reply);
 bool session_limits_rcpt(struct session *s, struct smtp_reply *reply);
 bool session_limits_take(struct session *s, struct smtp_reply *reply);
 void session_limits_leave(struct session *s); /* the session goes away */
+
+/* ---- session_schedule.c ---- */
+/* May the message be held, be in time and be as urgent as MAIL asks?  False with the refusal in *reply; true perhaps
+ * with what is to be said in place of the usual. */
+bool session_schedule_admits(struct session *s, const struct smtp_mail *mail, struct smtp_reply *reply);
+void session_schedule(const struct session *s, const struct smtp_mail *mail, struct spool_envelope *env);
 
 /* ---- session_sender.c ---- */
 bool session_may_send_as(const struct session *s, struct str address);

@@ -44,7 +44,8 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
             smtp_reply(550, "5.7.1", "%s may not send as <%s>", s->identity, mail->reverse_path);
         return SMTP_NO;
     }
-    return session_limits_mail(s, reply) ? SMTP_YES : SMTP_NO;
+    bool open = session_schedule_admits(s, mail, reply) && session_limits_mail(s, reply);
+    return open ? SMTP_YES : SMTP_NO;
 }
 
 /* A domain named by a route of its own, not by "default". */
@@ -278,7 +279,7 @@ static const char *vouched_for(const struct session *s, const char *auth)
 
 static struct spool_envelope envelope_of(const struct session *s, const struct smtp_mail *mail)
 {
-    return (struct spool_envelope){
+    struct spool_envelope env = {
         .reverse_path = mail->reverse_path,
         .identity = s->identity,
         .session = s->id,
@@ -288,7 +289,10 @@ static struct spool_envelope envelope_of(const struct session *s, const struct s
         .body = (enum spool_body)mail->body,
         .smtputf8 = mail->smtputf8,
         .received_ms = clock_wall_ms(),
+        .tls = mail->requiretls ? SPOOL_TLS_REQUIRED : SPOOL_TLS_USUAL,
     };
+    session_schedule(s, mail, &env);
+    return env;
 }
 
 static void transfer_commit(struct session *s, struct transfer *t)
@@ -303,8 +307,12 @@ static void transfer_commit(struct session *s, struct transfer *t)
         list[i] =
             (struct spool_recipient){bare ? postmaster : r->forward_path, r->orcpt, r->notify};
     }
-    if (fixup_facts(t->fixup)->body_is_8bit && env.body == SPOOL_BODY_7BIT)
+    const struct fixup_facts *facts = fixup_facts(t->fixup);
+    bool is_8bit = facts->body_is_8bit || facts->header_is_8bit;
+    if (is_8bit && env.body == SPOOL_BODY_7BIT)
         env.body = SPOOL_BODY_8BITMIME; /* what it is, not what it was called */
+    if (facts->tls_is_optional && env.tls == SPOOL_TLS_USUAL)
+        env.tls = SPOOL_TLS_OPTIONAL; /* [rfc8689 4.1] the parameter outranks the field (RTLS-02) */
     t->committing = true;
     spool_commit(&t->draft, &env, list, n, transfer_committed, t);
     free(list);

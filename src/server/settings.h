@@ -10,6 +10,7 @@
 #include "auth/sender.h"
 #include "cert/rules.h"
 #include "net/tls.h"
+#include "smtp/extension.h"
 
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
 
@@ -41,6 +42,8 @@ struct limits_config { /* of one identity; 0: no limit */
     unsigned sessions; /* at the same time */
 };
 
+enum priority_above { PRIORITY_ABOVE_LOWER, PRIORITY_ABOVE_REFUSE };
+
 struct listener_config {
     char *name;
     char **addresses; /* "127.0.0.1:587", "[::1]:587", "*:587" */
@@ -71,6 +74,11 @@ struct listener_config {
     char **xclients;           /* ranges of hosts that may send XCLIENT */
     size_t n_xclients;
     unsigned workarounds;      /* set of WORKAROUND_*; default: all */
+    unsigned hidden_extensions; /* set of smtp_extension: not offered; default none */
+    int64_t hold_max_ms;        /* FUTURERELEASE, submission only; default 30 days, 0: not offered */
+    unsigned priority_max;      /* MT-PRIORITY that anybody may use; default 0 */
+    char *priorities;           /* table: that an identity may use; NULL: none */
+    enum priority_above priority_above; /* lower | refuse; default lower */
     uint64_t message_size_max; /* default 50 MiB */
     unsigned recipients_max;   /* default 1000 */
     unsigned errors_max;       /* default 20 */

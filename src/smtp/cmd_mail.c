@@ -1,5 +1,6 @@
 /* MAIL (RFC 5321 section 4.1.1.2) and its parameters. */
 #include "smtp/params.h"
+#include "smtp/schedule.h"
 #include "smtp/server_internal.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ param_body(struct smtp_server *s, struct transaction *t, struct str v, struct sm
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         if (str_eq_nocase(v, str_of(bodies[i].word)) &&
-            smtp_set_has(s->cfg->extensions, bodies[i].extension)) {
+            smtp_set_has(server_extensions(s), bodies[i].extension)) {
             t->mail.body = bodies[i].body;
             return true;
         }
@@ -112,6 +113,58 @@ param_envid(struct smtp_server *s, struct transaction *t, struct str v, struct s
     return good;
 }
 
+static bool
+param_hold_for(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
+{
+    (void)s;
+    bool good = t->mail.hold_until_ms == 0 && smtp_hold_for_parse(v, &t->mail.hold_for) == 0;
+    if (!good)
+        refuse_param(r, "HOLDFOR");
+    return good;
+}
+
+/* [rfc4865 4.2] One of the two, once (FUT-01). */
+static bool
+param_hold_until(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
+{
+    (void)s;
+    bool good = t->mail.hold_for == 0 && smtp_date_time_parse(v, &t->mail.hold_until_ms) == 0;
+    if (!good)
+        refuse_param(r, "HOLDUNTIL");
+    return good;
+}
+
+static bool
+param_by(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
+{
+    (void)s;
+    bool good = smtp_deliver_by_parse(v, &t->mail.deliver_by) == 0;
+    if (!good)
+        refuse_param(r, "BY");
+    return good;
+}
+
+/* [rfc6710 4.1] PRI-01 */
+static bool
+param_priority(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
+{
+    (void)s;
+    bool good = smtp_priority_parse(v, &t->mail.priority) == 0;
+    if (!good)
+        *r = smtp_reply(501, "5.5.2", "Bad value of MT-PRIORITY, it goes from -9 to 9");
+    return good;
+}
+
+static bool
+param_requiretls(struct smtp_server *s, struct transaction *t, struct str v, struct smtp_reply *r)
+{
+    (void)s;
+    (void)v;
+    (void)r;
+    t->mail.requiretls = true;
+    return true;
+}
+
 static const struct mail_param {
     const char *keyword;
     bool has_value;
@@ -122,12 +175,17 @@ static const struct mail_param {
                  struct str value,
                  struct smtp_reply *r);
 } params[] = {
-    {"SIZE",     true,  SMTP_SET(SMTP_EXT_SIZE),                                     param_size    },
-    {"BODY",     true,  SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_BINARYMIME), param_body    },
-    {"SMTPUTF8", false, SMTP_SET(SMTP_EXT_SMTPUTF8),                                 param_smtputf8},
-    {"AUTH",     true,  0,                                                           param_auth    },
-    {"RET",      true,  SMTP_SET(SMTP_EXT_DSN),                                      param_ret     },
-    {"ENVID",    true,  SMTP_SET(SMTP_EXT_DSN),                                      param_envid   },
+    {"SIZE",        true,  SMTP_SET(SMTP_EXT_SIZE),                                     param_size      },
+    {"BODY",        true,  SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_BINARYMIME), param_body      },
+    {"SMTPUTF8",    false, SMTP_SET(SMTP_EXT_SMTPUTF8),                                 param_smtputf8  },
+    {"AUTH",        true,  0,                                                           param_auth      },
+    {"RET",         true,  SMTP_SET(SMTP_EXT_DSN),                                      param_ret       },
+    {"HOLDFOR",     true,  SMTP_SET(SMTP_EXT_FUTURERELEASE),                            param_hold_for  },
+    {"HOLDUNTIL",   true,  SMTP_SET(SMTP_EXT_FUTURERELEASE),                            param_hold_until},
+    {"BY",          true,  SMTP_SET(SMTP_EXT_DELIVERBY),                                param_by        },
+    {"MT-PRIORITY", true,  SMTP_SET(SMTP_EXT_MT_PRIORITY),                              param_priority  },
+    {"REQUIRETLS",  false, SMTP_SET(SMTP_EXT_REQUIRETLS),                               param_requiretls},
+    {"ENVID",       true,  SMTP_SET(SMTP_EXT_DSN),                                      param_envid     },
 };
 
 static bool take_param(struct smtp_server *s,
@@ -139,7 +197,7 @@ static bool take_param(struct smtp_server *s,
     for (size_t i = 0; i < ARRAY_LEN(params); i++) {
         const struct mail_param *m = &params[i];
         if (!str_eq_nocase(p->keyword, str_of(m->keyword)) ||
-            (m->extensions && !(s->cfg->extensions & m->extensions)))
+            (m->extensions && !(server_extensions(s) & m->extensions)))
             continue;
         if (*seen & 1U << i || p->has_value != m->has_value) {
             *r = smtp_reply(501, "5.5.4", "%s %s", m->keyword,
@@ -258,5 +316,8 @@ void cmd_mail_resume(struct smtp_server *s, enum smtp_decision d, const struct s
         return;
     s->t->accepted = true;
     server_set_state(s, SS_MAIL);
-    server_say(s, 250, "2.1.0", "Sender OK");
+    if (r->code)
+        server_reply(s, r);
+    else
+        server_say(s, 250, "2.1.0", "Sender OK");
 }

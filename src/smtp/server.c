@@ -137,6 +137,21 @@ void server_say(struct smtp_server *s, int code, const char *enhanced, const cha
     server_reply(s, &r);
 }
 
+uint32_t server_extensions(const struct smtp_server *s)
+{
+    static const struct {
+        enum smtp_extension extension, needs;
+    } needs[] = {
+        {SMTP_EXT_BINARYMIME, SMTP_EXT_CHUNKING}, /* CHNK-03 */
+        {SMTP_EXT_SMTPUTF8,   SMTP_EXT_8BITMIME}, /* UTF-01 */
+    };
+    uint32_t set = s->cfg->extensions;
+    for (size_t i = 0; i < ARRAY_LEN(needs); i++)
+        if (!smtp_set_has(set, needs[i].needs))
+            set &= ~SMTP_SET(needs[i].extension);
+    return s->secure ? set : set & ~SMTP_SET(SMTP_EXT_REQUIRETLS); /* RTLS-01 */
+}
+
 bool server_go_on(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *r)
 {
     assert(d != SMTP_LATER);

@@ -35,6 +35,11 @@ struct smtp_mail { /* MAIL, parsed; strings live as long as the transaction */
     const char *auth;  /* decoded AUTH= mailbox, "<>", NULL: absent */
     const char *envid; /* as received */
     char ret;          /* 'F', 'H', 0 */
+    int64_t hold_for;  /* seconds; 0: not said */
+    int64_t hold_until_ms; /* wall clock; 0: not said */
+    struct smtp_deliver_by deliver_by;
+    int priority;
+    bool requiretls;
 };
 
 struct smtp_rcpt {
@@ -49,6 +54,7 @@ struct smtp_offer {
     bool starttls;
     bool xclient;
     char auth[128]; /* mechanisms, space separated; "": no AUTH line */
+    int64_t now_ms; /* wall clock: FUTURERELEASE names the last date it takes */
 };
 
 enum smtp_decision {
@@ -122,6 +128,7 @@ struct smtp_server_ops {
 struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
     const char *hostname;
     uint32_t extensions;     /* what is offered; a parameter of one that is not is 555 (SMTP-10, SMTP-11) */
+    int64_t hold_max;        /* seconds; what FUTURERELEASE names, for the owner to keep (FUT-01) */
     uint64_t size_max;       /* octets of text; 0: no limit */
     unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
     unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */

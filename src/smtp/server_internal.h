@@ -84,6 +84,8 @@ void server_say(struct smtp_server *s, int code, const char *enhanced, const cha
 void server_end(struct smtp_server *s); /* after the reply was written */
 void server_start_over(struct smtp_server *s); /* to the state in which the greeting comes */
 void server_line(struct smtp_server *s, struct str line); /* a command line, its CR LF taken off */
+/* What is offered now: of the configured, what makes sense beside the others and in this state. */
+uint32_t server_extensions(const struct smtp_server *s);
 bool server_knows_command(struct str line);               /* it begins with a verb and a space */
 /* Acts on a decision that is not SMTP_LATER: true to go on; else the refusal was written. */
 bool server_go_on(struct smtp_server *s, enum smtp_decision d, const struct smtp_reply *r);

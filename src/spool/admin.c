@@ -57,7 +57,8 @@ void spool_admin_close(struct spool_admin *a)
 /* One message's rows, or everybody's, after the row given. */
 #define LIST_COLUMNS                                                                               \
     "SELECT r.message, r.n, r.active, r.held, r.next_ms, r.attempts, m.size, m.received_ms,"       \
-    " m.reverse_path, m.identity, m.session, r.address, r.last_reply"                              \
+    " m.reverse_path, m.identity, m.session, r.address, r.last_reply, m.release_ms,"               \
+    " m.deliver_by_ms, m.by_mode, r.priority, m.tls"                             \
     " FROM recipient AS r JOIN message AS m ON m.id = r.message"
 #define LIST_ALL LIST_COLUMNS " WHERE (r.message, r.n) > (?, ?) ORDER BY r.message, r.n LIMIT ?"
 #define LIST_ONE LIST_COLUMNS " WHERE r.message = ? AND r.n > ? ORDER BY r.n LIMIT ?"
@@ -107,6 +108,11 @@ static void load_row(struct page *pg, struct query *q, int64_t now)
         .size = query_int(q, 6),
         .received_ms = query_int(q, 7),
         .next_attempt_ms = query_int(q, 4) == NEXT_ASKED ? now : query_int(q, 4),
+        .release_ms = query_int(q, 13),
+        .deliver_by_ms = query_int(q, 14),
+        .by_mode = (char)query_int(q, 15),
+        .priority = (int)query_int(q, 16),
+        .tls = (enum spool_tls)query_int(q, 17),
         .attempts = (unsigned)query_int(q, 5),
         .state = state_of(pg, q, now),
     };

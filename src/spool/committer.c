@@ -31,6 +31,7 @@
 struct round { /* one transaction; begun again for each */
     unsigned credit, budget;
     unsigned fresh; /* of the budget, for messages of this group */
+    bool backlog;   /* something is due */
     struct parcel *claimed, **claimed_tail;
     bool looked;
     int64_t next_due_ms; /* when looked */
@@ -42,7 +43,8 @@ struct committer {
     pthread_t thread;
     struct outbox outbox;
     struct round round;
-    int64_t next_due_ms; /* wall clock; in the past: look now */
+    int64_t next_due_ms;  /* wall clock; in the past: look now */
+    int waiting_priority; /* of what was claimed last: nothing that is due had a greater one */
     /* From here on monotonic. */
     int64_t claim_at_ms; /* 0: not waiting for more free places */
     int64_t extras_not_before_ms, poll_at_ms, keep_again_ms;
@@ -180,12 +182,13 @@ static bool next_group(struct spool *sp, struct job **group, size_t *ret_n)
 
 /* ---- what jobs ask of us ---- */
 
-bool committer_take_credit(struct spool *sp)
+bool committer_take_credit(struct spool *sp, int priority)
 {
     struct round *r = &sp->committer->round;
-    if (r->fresh == 0)
+    int waiting = r->backlog ? sp->committer->waiting_priority : priority;
+    if (r->budget == 0 || priority < waiting || (priority == waiting && r->fresh == 0))
         return false;
-    r->fresh--;
+    r->fresh -= r->fresh > 0;
     r->budget--;
     return true;
 }
@@ -268,7 +271,8 @@ static void round_start(struct spool *sp)
     (void)pthread_mutex_unlock(&sp->lock);
     r->budget = r->credit;
     /* Fresh messages cost less, as they are in memory, but must not starve those that wait. */
-    r->fresh = c->next_due_ms <= clock_wall_ms() ? r->credit / 2 : r->credit;
+    r->backlog = c->next_due_ms <= clock_wall_ms();
+    r->fresh = r->backlog ? r->credit / 2 : r->credit;
 }
 
 static void round_undo(struct round *r)
@@ -314,6 +318,7 @@ static int claim_backlog(struct spool *sp)
             r->looked = true;
             return store_next_due(sp->store, &r->next_due_ms);
         }
+        c->waiting_priority = p->message.envelope.priority;
         p->next = NULL;
         *r->claimed_tail = p;
         r->claimed_tail = &p->next;

@@ -255,6 +255,10 @@ static int prepare_report(struct result_job *rj, const char *to)
         .body = plain ? SPOOL_BODY_7BIT : SPOOL_BODY_8BITMIME,
         .smtputf8 = rj->parcel->message.envelope.smtputf8 || !str_is_ascii(str_of(to)),
         .received_ms = clock_wall_ms(),
+        .priority = rj->parcel->message.envelope.priority, /* [rfc6710 4] */
+        /* [rfc8689 5] The way back is as secret as the way there (RTLS-02). */
+        .tls = rj->parcel->message.envelope.tls == SPOOL_TLS_REQUIRED ? SPOOL_TLS_REQUIRED
+                                                                      : SPOOL_TLS_USUAL,
     };
     struct spool_recipient recipient = {.address = to, .notify = SPOOL_NOTIFY_NEVER};
     draft_release(rj->report);

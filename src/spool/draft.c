@@ -270,7 +270,7 @@ int draft_commit_apply(struct spool *sp, struct draft_commit *c)
     const struct spool_envelope *env = &c->parcel->message.envelope;
     int64_t now = clock_wall_ms();
     c->next_ms = MAX(env->received_ms, env->release_ms);
-    c->claimed = c->next_ms <= now && committer_take_credit(sp);
+    c->claimed = c->next_ms <= now && committer_take_credit(sp, env->priority);
     int r = 0;
     if (d->n_chunks > 0)
         r = store_put_chunk(sp->store, d->id, d->n_chunks, buf_str(&d->tail));

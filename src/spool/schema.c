@@ -12,8 +12,11 @@
 #define WRITER_BUSY_MS 10000
 
 /* `recipient` is clustered by message, so that accepting and finishing touch one page each.  `due` holds only what
- * may be attempted: a fresh message that goes straight to the relay never enters it.  The body comes last in its
- * row, so that reading an envelope does not read the body's overflow pages. */
+ * may be attempted: a fresh message that goes straight to the relay never enters it.  It is ordered by priority first:
+ * the longest due of a priority is one step down the tree.  The body comes last in its row, so that reading an envelope
+ * does not read the body's overflow pages; `tls` is an enum spool_tls, `by_mode` a character or 0. */
+#define CREATE_DUE "CREATE INDEX due ON recipient(priority, next_ms) WHERE active = 0 AND held = 0;"
+
 static const char *const tables =
     "CREATE TABLE message("
     " id INTEGER PRIMARY KEY,"
@@ -23,6 +26,10 @@ static const char *const tables =
     " body_type INTEGER NOT NULL,"
     " smtputf8 INTEGER NOT NULL,"
     " ret INTEGER NOT NULL,"
+    " deliver_by_ms INTEGER NOT NULL,"
+    " by_mode INTEGER NOT NULL,"
+    " by_trace INTEGER NOT NULL,"
+    " tls INTEGER NOT NULL,"
     " reverse_path TEXT NOT NULL,"
     " identity TEXT,"
     " session TEXT,"
@@ -38,17 +45,27 @@ static const char *const tables =
     " attempts INTEGER NOT NULL,"
     " notify INTEGER NOT NULL,"
     " delay_reported INTEGER NOT NULL,"
+    " priority INTEGER NOT NULL,"
     " address TEXT NOT NULL,"
     " orcpt TEXT,"
     " last_reply TEXT,"
-    " PRIMARY KEY(message, n)) WITHOUT ROWID;"
-    "CREATE INDEX due ON recipient(next_ms) WHERE active = 0 AND held = 0;"
-    "CREATE TABLE chunk("
+    " PRIMARY KEY(message, n)) WITHOUT ROWID;" CREATE_DUE "CREATE TABLE chunk("
     " id INTEGER PRIMARY KEY,"
     " message INTEGER NOT NULL,"
     " seq INTEGER NOT NULL,"
     " data BLOB NOT NULL);"
     "CREATE UNIQUE INDEX chunk_of ON chunk(message, seq);";
+
+/* From each version to the next.  Columns that come later stand behind the body of rows that exist, without being
+ * written to them: no upgrade rewrites the mail. */
+static const char *const upgrades[SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE message ADD COLUMN deliver_by_ms INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE message ADD COLUMN by_mode INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE message ADD COLUMN by_trace INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE message ADD COLUMN tls INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE recipient ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+          "DROP INDEX due;" CREATE_DUE,
+};
 
 /* Claims end with the process that held them; pieces of a body whose message was never committed go. */
 static const char *const recovery =
@@ -197,15 +214,18 @@ static int judge_version(const struct version *v, const char *path, char *why)
     return 0;
 }
 
-static int create_tables(struct db *db)
+/* A whole schema or none of it: a crash in between leaves the file as it was. */
+static int bring_up_to_date(struct db *db, const struct version *v)
 {
     char finish[128];
     (void)snprintf(finish, sizeof(finish),
                    "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
                    SCHEMA_APPLICATION, SCHEMA_VERSION);
     int r = db_exec(db, "BEGIN IMMEDIATE");
-    if (r == 0)
+    if (r == 0 && is_empty(v))
         r = db_exec(db, tables);
+    for (int64_t i = MAX(v->schema, 1); r == 0 && !is_empty(v) && i < SCHEMA_VERSION; i++)
+        r = db_exec(db, upgrades[i]);
     if (r == 0)
         r = db_exec(db, finish);
     if (r < 0)
@@ -264,8 +284,8 @@ static int prepare_file(struct db *db, const char *path, int64_t max_bytes, char
     if (r == 0 && !has_write_ahead_log(db))
         return say(why, -EOPNOTSUPP,
                    "%s: its file system cannot hold a write-ahead log; use a local one", path);
-    if (r == 0 && is_empty(&v))
-        r = create_tables(db);
+    if (r == 0 && v.schema < SCHEMA_VERSION)
+        r = bring_up_to_date(db, &v);
     if (r == 0)
         r = db_exec(db, recovery);
     if (r < 0) {

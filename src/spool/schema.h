@@ -9,7 +9,7 @@
 
 #define SCHEMA_APPLICATION                                                                         \
     0x506f7374 /* "Post", in the file's header: file(1) and we know it by that */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* recipient.next_ms of what `postern queue flush` asks for: before everything else, and seen to be asked for. */
 #define NEXT_ASKED 0

@@ -56,6 +56,9 @@ enum spool_notify {
     SPOOL_NOTIFY_DELAY = 8
 };
 
+/* What the sender asks of TLS on the way (RFC 8689). */
+enum spool_tls { SPOOL_TLS_USUAL, SPOOL_TLS_REQUIRED, SPOOL_TLS_OPTIONAL };
+
 struct spool_envelope {
     const char *reverse_path; /* without <>; "" is the null reverse-path */
     const char *identity;     /* authenticated as; NULL: nobody (relay peer, or our own report) */
@@ -66,7 +69,12 @@ struct spool_envelope {
     enum spool_body body;
     bool smtputf8;
     int64_t received_ms; /* wall clock */
-    int64_t release_ms;  /* not delivered before; 0: at once */
+    int64_t release_ms;  /* not delivered before; 0: at once (RFC 4865) */
+    int64_t deliver_by_ms; /* the deadline, wall clock, with by_mode (RFC 2852) */
+    char by_mode;          /* 'R': return it when late, 'N': tell, 0: there is none */
+    bool by_trace;
+    int priority;            /* -9 to 9: what is due goes out in this order, the greatest first (RFC 6710) */
+    enum spool_tls tls;
 };
 
 struct spool_recipient {
@@ -140,7 +148,7 @@ struct spool_message {
 };
 
 /* Offers messages to the relay, at most as many as there is credit for.  What finds no credit stays in the
- * database and is claimed later, the longest due first.  Fresh messages come with their body in memory. */
+ * database and is claimed later, by priority, and of the same priority the longest due first.  Fresh messages come with their body in memory. */
 void spool_attach(struct spool *sp,
                   struct loop *l,
                   void (*offer)(void *arg, struct spool_message *m),
@@ -196,6 +204,10 @@ enum spool_state { SPOOL_STATE_DUE, SPOOL_STATE_ACTIVE, SPOOL_STATE_DEFERRED, SP
 struct spool_row { /* one recipient as listed; strings valid during the callback */
     const char *queue_id, *reverse_path, *identity, *session, *address, *last_reply;
     int64_t size, received_ms, next_attempt_ms;
+    int64_t release_ms, deliver_by_ms; /* 0: none */
+    char by_mode;
+    int priority;
+    enum spool_tls tls;
     unsigned attempts;
     enum spool_state state;
 };

@@ -86,8 +86,9 @@ void spool_wake(struct spool *sp, enum urgency urgency);
 MUST_USE int committer_start(struct spool *sp);
 void committer_stop(struct spool *sp); /* after what is queued */
 
-/* May this fresh message go straight to the relay?  Takes one of this round's credit. */
-bool committer_take_credit(struct spool *sp);
+/* May this fresh message go straight to the relay?  Takes one of this round's credit.  Not past those that wait with a
+ * greater priority. */
+bool committer_take_credit(struct spool *sp, int priority);
 void committer_send(struct spool *sp, struct port *p, struct spool_call *c);
 void committer_offer(struct spool *sp, struct parcel *p); /* takes the parcel */
 void committer_due_at(struct spool *sp, int64_t when_ms); /* a recipient is due then */

@@ -24,6 +24,7 @@ enum statement {
     Q_PUT_CHUNK,
     Q_PUT_MESSAGE,
     Q_PUT_RECIPIENT,
+    Q_PRIORITY,
     Q_DUE,
     Q_NEXT_DUE,
     Q_ENVELOPE,
@@ -48,16 +49,21 @@ static const char *const sql[Q_COUNT] = {
     [Q_PUT_CHUNK] = "INSERT INTO chunk(message, seq, data) VALUES(?, ?, ?)",
     [Q_PUT_MESSAGE] =
         "INSERT INTO message(id, size, received_ms, release_ms, body_type, smtputf8, ret,"
-        " reverse_path, identity, session, auth, envid, body)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " deliver_by_ms, by_mode, by_trace, tls, reverse_path, identity, session, auth, envid, body)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_PUT_RECIPIENT] = "INSERT INTO recipient(message, n, active, held, next_ms, attempts, notify,"
-                        " delay_reported, address, orcpt) VALUES(?, ?, ?, 0, ?, 0, ?, 0, ?, ?)",
-    [Q_DUE] = "SELECT message FROM recipient WHERE active = 0 AND held = 0 AND next_ms <= ?"
-              " ORDER BY next_ms LIMIT 1",
-    [Q_NEXT_DUE] = "SELECT min(next_ms) FROM recipient WHERE active = 0 AND held = 0",
-    [Q_ENVELOPE] = "SELECT size, received_ms, release_ms, body_type, smtputf8, ret, reverse_path,"
-                   " identity, session, auth, envid, body FROM message WHERE id = ?",
-    [Q_TARGETS] = "SELECT n, notify, attempts, delay_reported, address, orcpt, next_ms FROM recipient"
+                        " delay_reported, priority, address, orcpt)"
+                        " VALUES(?, ?, ?, 0, ?, 0, ?, 0, ?, ?, ?)",
+    [Q_PRIORITY] = "SELECT priority FROM recipient WHERE active = 0 AND held = 0 AND priority < ?"
+                   " ORDER BY priority DESC LIMIT 1",
+    [Q_DUE] = "SELECT message FROM recipient WHERE active = 0 AND held = 0 AND priority = ?"
+              " AND next_ms <= ? ORDER BY next_ms LIMIT 1",
+    [Q_NEXT_DUE] = "SELECT next_ms FROM recipient WHERE active = 0 AND held = 0 AND priority = ?"
+                   " ORDER BY next_ms LIMIT 1",
+    [Q_ENVELOPE] = "SELECT size, received_ms, release_ms, body_type, smtputf8, ret, deliver_by_ms,"
+                   " by_mode, by_trace, tls, reverse_path, identity, session, auth, envid, body"
+                   " FROM message WHERE id = ?",
+    [Q_TARGETS] = "SELECT n, notify, attempts, delay_reported, address, orcpt, next_ms, priority FROM recipient"
                   " WHERE message = ? AND active = 0 AND held = 0 AND +next_ms <= ? LIMIT ?",
     [Q_CLAIM] = "UPDATE recipient SET active = 1 WHERE message = ? AND n = ?",
     [Q_UNCLAIM] = "UPDATE recipient SET active = 0 WHERE message = ? AND n = ?",
@@ -218,7 +224,8 @@ static int put_envelope(struct store *st, const struct parcel *p)
     return query_run(st->q[Q_PUT_MESSAGE],
                      VALUES(v_int(m->id), v_int(m->size), v_int(e->received_ms),
                             v_int(e->release_ms), v_int((int64_t)e->body), v_int(e->smtputf8),
-                            v_int(e->ret), v_text(e->reverse_path), v_text(e->identity),
+                            v_int(e->ret), v_int(e->deliver_by_ms), v_int(e->by_mode),
+                            v_int(e->by_trace), v_int((int64_t)e->tls), v_text(e->reverse_path), v_text(e->identity),
                             v_text(e->session), v_text(e->auth), v_text(e->envid),
                             parcel_is_chunked(p) ? v_null() : v_blob(m->body)));
 }
@@ -230,7 +237,8 @@ int store_put_message(struct store *st, const struct parcel *p, bool claimed, in
         const struct spool_target *t = &p->message.targets[i];
         r = query_run(st->q[Q_PUT_RECIPIENT],
                       VALUES(v_int(p->message.id), v_int(t->row), v_int(claimed), v_int(next_ms),
-                             v_int((int64_t)t->notify), v_text(t->address), v_text(t->orcpt)));
+                             v_int((int64_t)t->notify), v_int(p->message.envelope.priority),
+                             v_text(t->address), v_text(t->orcpt)));
     }
     return r;
 }
@@ -245,15 +253,19 @@ static int load_row(struct query *q, struct parcel *p)
                                        .body = (enum spool_body)query_int(q, 3),
                                        .smtputf8 = query_int(q, 4) != 0,
                                        .ret = (char)query_int(q, 5),
-                                       .reverse_path = query_text(q, 6),
-                                       .identity = query_text(q, 7),
-                                       .session = query_text(q, 8),
-                                       .auth = query_text(q, 9),
-                                       .envid = query_text(q, 10),
+                                       .deliver_by_ms = query_int(q, 6),
+                                       .by_mode = (char)query_int(q, 7),
+                                       .by_trace = query_int(q, 8) != 0,
+                                       .tls = (enum spool_tls)query_int(q, 9),
+                                       .reverse_path = query_text(q, 10),
+                                       .identity = query_text(q, 11),
+                                       .session = query_text(q, 12),
+                                       .auth = query_text(q, 13),
+                                       .envid = query_text(q, 14),
                                    });
     if (r < 0 || parcel_is_chunked(p))
         return r;
-    struct str body = query_blob(q, 11);
+    struct str body = query_blob(q, 15);
     struct buf copy = BUF_INIT(SPOOL_CHUNK);
     r = buf_append_str(&copy, body);
     if (r == 0)
@@ -282,6 +294,7 @@ static int load_targets(struct store *st, struct parcel *p, int64_t now_ms)
     int r = query_start(q, VALUES(v_int(p->message.id), v_int(now_ms), v_int(TARGETS_MAX)));
     while (r == 0 && (r = query_step(q)) == 1) {
         const char *address = query_text(q, 4);
+        p->message.envelope.priority = (int)query_int(q, 7);
         r = parcel_add_target(p,
                               (struct spool_target){
                                   .row = query_int(q, 0),
@@ -318,11 +331,31 @@ static int claim_message(struct store *st, struct parcel *p, int64_t now_ms)
     return r;
 }
 
+/* The next priority below *priority that anybody waits with, INT64_MAX at first.  -ENOENT: there is none. */
+static int next_priority(struct store *st, int64_t *priority)
+{
+    return number_of(st->q[Q_PRIORITY], VALUES(v_int(*priority)), priority);
+}
+
+/* What is due the longest of the greatest priority that has something due: two steps down the index for each priority
+ * in use, however much waits.  -ENOENT: nothing is due. */
+static int find_due(struct store *st, int64_t now_ms, int64_t *ret_id)
+{
+    int64_t priority = INT64_MAX;
+    int r;
+    while ((r = next_priority(st, &priority)) == 0) {
+        r = number_of(st->q[Q_DUE], VALUES(v_int(priority), v_int(now_ms)), ret_id);
+        if (r != -ENOENT)
+            return r;
+    }
+    return r;
+}
+
 int store_claim(struct store *st, struct spool *sp, int64_t now_ms, struct parcel **ret)
 {
     for (;;) {
         int64_t id = 0;
-        int r = number_of(st->q[Q_DUE], VALUES(v_int(now_ms)), &id);
+        int r = find_due(st, now_ms, &id);
         if (r == -ENOENT) {
             *ret = NULL;
             return 0;
@@ -347,14 +380,18 @@ int store_claim(struct store *st, struct spool *sp, int64_t now_ms, struct parce
 
 int store_next_due(struct store *st, int64_t *ret_ms)
 {
-    struct query *q = st->q[Q_NEXT_DUE];
-    int r = query_start(q, NO_VALUES);
-    if (r == 0)
-        r = query_step(q);
-    if (r < 0)
+    int64_t priority = INT64_MAX, first = INT64_MAX;
+    int r;
+    while ((r = next_priority(st, &priority)) == 0) {
+        int64_t next = 0;
+        r = number_of(st->q[Q_NEXT_DUE], VALUES(v_int(priority)), &next);
+        if (r < 0)
+            return r;
+        first = MIN(first, next);
+    }
+    if (r != -ENOENT)
         return r;
-    *ret_ms = r == 1 && query_text(q, 0) ? query_int(q, 0) : INT64_MAX;
-    query_end(q);
+    *ret_ms = first;
     return 0;
 }
 

@@ -37,7 +37,7 @@ store_put_message(struct store *st, const struct parcel *p, bool claimed, int64_
 
 /* ---- delivering ---- */
 
-/* Claims the message that is due the longest; *ret is NULL when there is none. */
+/* Claims the message that is due the longest, of those of the greatest priority; *ret is NULL when there is none. */
 MUST_USE int store_claim(struct store *st, struct spool *sp, int64_t now_ms, struct parcel **ret);
 MUST_USE int store_next_due(struct store *st, int64_t *ret_ms); /* INT64_MAX: none */
 MUST_USE int store_unclaim(struct store *st, int64_t id, int64_t n);

@@ -663,6 +663,20 @@ static bool plan_extension(struct plan *p, const char *word)
     return false;
 }
 
+/* "3", "table", "lower", "refuse" */
+static bool plan_priority(struct plan *p, const char *word)
+{
+    if (word[0] >= '0' && word[0] <= '9')
+        p->setup.priority_max = (unsigned)(word[0] - '0');
+    else if (strcmp(word, "table") == 0)
+        p->setup.priorities = true;
+    else if (strcmp(word, "refuse") == 0)
+        p->setup.priority_above = PRIORITY_ABOVE_REFUSE;
+    else
+        return strcmp(word, "lower") == 0;
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*take)(struct plan *p, const char *word);
@@ -684,6 +698,7 @@ static const struct {
     {"xclient",   plan_xclient  },
     {"limit",     plan_limit    },
     {"extension", plan_extension},
+    {"priority",  plan_priority },
 };
 
 /* The name of a directive, and its argument. */

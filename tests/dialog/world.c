@@ -557,6 +557,20 @@ static void put_notify(struct buf *b, unsigned notify)
     }
 }
 
+/* Only what is not as usual. */
+static void put_schedule(struct buf *b, const struct spool_envelope *e)
+{
+    if (e->release_ms)
+        put(b, " hold=%d", (int)((e->release_ms - e->received_ms + 500) / 1000));
+    if (e->by_mode)
+        put(b, " by=%d;%c%s", (int)((e->deliver_by_ms - e->received_ms + 500) / 1000), e->by_mode,
+            e->by_trace ? "T" : "");
+    if (e->priority)
+        put(b, " priority=%d", e->priority);
+    if (e->tls != SPOOL_TLS_USUAL)
+        put(b, " tls=%s", e->tls == SPOOL_TLS_REQUIRED ? "required" : "optional");
+}
+
 static void put_envelope(struct buf *b,
                          const struct spool_envelope *e,
                          const struct spool_recipient *r,
@@ -570,6 +584,7 @@ static void put_envelope(struct buf *b,
     put(b, " auth=%s", e->auth ? e->auth : "-");
     put(b, " envid=%s ret=%c", e->envid ? e->envid : "-", e->ret ? e->ret : '-');
     put(b, " body=%s utf8=%s", bodies[e->body], e->smtputf8 ? "yes" : "no");
+    put_schedule(b, e);
     for (size_t i = 0; i < n; i++) {
         put(b, " orcpt=%s notify=", r[i].orcpt ? r[i].orcpt : "-");
         put_notify(b, r[i].notify);
@@ -822,6 +837,7 @@ struct world_setup world_default_setup(void)
         .recipients_max = 1000,
         .errors_max = 20,
         .hops_max = 100,
+        .hold_max = 86400,
         .workarounds = WORKAROUND_AUTH_ANSWERED_BY_COMMAND,
         .extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_SMTPUTF8) |
                       SMTP_SET(SMTP_EXT_CHUNKING) | SMTP_SET(SMTP_EXT_DSN) | SMTP_SET(SMTP_EXT_SIZE) | SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES),
@@ -864,6 +880,12 @@ static struct entry passwords[] = {
 static struct entry senders[] = {
     {"alice@example.org", "info@example.org *@news.example.org /alice-[0-9]+@example\\.org/"},
     {NULL,                NULL                                                              },
+};
+
+static struct entry priorities[] = {
+    {"alice@example.org", "9" },
+    {"bob@example.org",   "-2"},
+    {NULL,                NULL},
 };
 
 static int disabled_get(void *arg, struct str key, struct buf *value)
@@ -910,6 +932,8 @@ static void configure(const struct world_setup *setup)
         .n_trust = setup->trust,
         .sender = setup->sender,
         .header_from = setup->header_from,
+        .priority_max = setup->priority_max,
+        .priority_above = setup->priority_above,
         .workarounds = setup->workarounds,
         .connections_max = setup->busy ? 0 : 10,
         .timeout_ms = 300000,
@@ -928,6 +952,7 @@ static void configure(const struct world_setup *setup)
         .service = &w.service,
         .smtp = {.hostname = WORLD_HOSTNAME,
                  .extensions = setup->extensions,
+                 .hold_max = setup->hold_max,
                  .size_max = setup->size_max,
                  .recipients_max = setup->recipients_max,
                  .errors_max = setup->errors_max},
@@ -935,6 +960,8 @@ static void configure(const struct world_setup *setup)
         .disabled = {disabled_get,                           w.disabled               },
         .authz = {.rule = setup->authz,                            .may_act_as = {entry_get, may_act_as}},
     };
+    if (setup->priorities)
+        w.endpoint.priorities = (struct lookup){entry_get, priorities};
     if (setup->passwords)
         configure_passwords(setup);
     if (setup->messages || setup->rcpts || setup->crowded) {

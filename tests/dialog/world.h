@@ -34,6 +34,10 @@ struct world_setup {
     uint64_t size_max;
     unsigned recipients_max, errors_max, hops_max;
     uint32_t extensions;
+    int64_t hold_max; /* seconds */
+    unsigned priority_max;
+    bool priorities; /* the table of README.md holds */
+    enum priority_above priority_above;
     bool busy; /* connections-max is reached */
     bool xclient; /* from one that may send XCLIENT */
     bool trust; /* CAs of its own, for what a proxy hands over */

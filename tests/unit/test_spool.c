@@ -93,6 +93,12 @@ static void an_envelope_survives_the_disk(void **state)
         .body = SPOOL_BODY_BINARYMIME,
         .smtputf8 = true,
         .received_ms = 1700000000123,
+        .release_ms = 1700000001000,
+        .deliver_by_ms = 1700000009000,
+        .by_mode = 'R',
+        .by_trace = true,
+        .priority = -9,
+        .tls = SPOOL_TLS_REQUIRED,
     };
     struct spool_recipient to = {
         .address = "d\xc3\xb6rte@example.net",
@@ -116,6 +122,12 @@ static void an_envelope_survives_the_disk(void **state)
     assert_int_equal(m->envelope.body, SPOOL_BODY_BINARYMIME);
     assert_true(m->envelope.smtputf8);
     assert_true(m->envelope.received_ms == 1700000000123);
+    assert_true(m->envelope.release_ms == 1700000001000);
+    assert_true(m->envelope.deliver_by_ms == 1700000009000);
+    assert_int_equal(m->envelope.by_mode, 'R');
+    assert_true(m->envelope.by_trace);
+    assert_int_equal(m->envelope.priority, -9);
+    assert_int_equal(m->envelope.tls, SPOOL_TLS_REQUIRED);
     assert_string_equal(m->targets[0].address, to.address);
     assert_string_equal(m->targets[0].orcpt, to.orcpt);
     assert_int_equal(m->targets[0].notify, to.notify);
@@ -123,6 +135,77 @@ static void an_envelope_survives_the_disk(void **state)
     assert_non_null(m->body.p); /* empty is not missing */
     assert_int_equal(m->body.len, 0);
     kit_finish_all(k, m, SPOOL_DELIVERED, 0);
+}
+
+static void accept_with_priority(struct kit *k, int priority, int64_t received_ms)
+{
+    struct kit_commit c = {.kit = k};
+    struct spool_draft *d = spool_begin(k->spool, k->loop);
+    struct spool_envelope env = {
+        .reverse_path = "a@example.org", .received_ms = received_ms, .priority = priority};
+    struct spool_recipient to = {.address = "b@example.net"};
+    spool_commit(&d, &env, &to, 1, kit_done, &c);
+    KIT_WAIT(k, c.done);
+    assert_int_equal(c.error, 0);
+}
+
+/* PRI-01: what waits goes out by priority, and by age among its like; what is not due yet is passed over. */
+static void priority_orders_what_is_due(void **state)
+{
+    struct kit *k = *state;
+    int64_t now = clock_wall_ms();
+    static const struct {
+        int priority;
+        int64_t age_ms;
+    } rows[] = {
+        {0,  5000   },
+        {-9, 9000   },
+        {9,  1000   },
+        {0,  7000   },
+        {3,  100    },
+        {9,  2000   },
+        {9,  -600000}, /* due in ten minutes */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        accept_with_priority(k, rows[i].priority, now - rows[i].age_ms);
+    static const int64_t want[] = {2000, 1000, 100, 7000, 5000, 9000};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        spool_credit(k->spool, 1);
+        struct spool_message *m = kit_take_offer(k);
+        assert_int_equal(now - m->envelope.received_ms, want[i]);
+        kit_finish_all(k, m, SPOOL_DELIVERED, 0);
+    }
+    kit_settle(k);
+    assert_int_equal(kit_stats(k).deferred, 1);
+}
+
+/* A fresh message does not overtake what waits with a greater priority, whatever free places there are. */
+static void a_fresh_message_does_not_overtake_a_greater_priority(void **state)
+{
+    struct kit *k = *state;
+    int64_t now = clock_wall_ms();
+    for (int i = 0; i < 4; i++)
+        accept_with_priority(k, 5, now - 1000 - i);
+    spool_credit(k->spool, 1);
+    kit_finish_all(k, kit_take_offer(k), SPOOL_DELIVERED, 0);
+    struct kit_commit c = {.kit = k};
+    struct spool_draft *d = spool_begin(k->spool, k->loop);
+    struct spool_envelope env = {.reverse_path = "late@example.org", .received_ms = now};
+    struct spool_recipient to = {.address = "b@example.net"};
+    spool_credit(k->spool, 2);
+    spool_commit(&d, &env, &to, 1, kit_done, &c);
+    KIT_WAIT(k, c.done);
+    for (int i = 0; i < 2; i++) {
+        struct spool_message *m = kit_take_offer(k);
+        assert_int_equal(m->envelope.priority, 5);
+        kit_finish_all(k, m, SPOOL_DELIVERED, 0);
+    }
+    spool_credit(k->spool, 2);
+    struct spool_message *m = kit_take_offer(k), *last = kit_take_offer(k);
+    assert_int_equal(m->envelope.priority, 5);
+    assert_string_equal(last->envelope.reverse_path, "late@example.org");
+    spool_unclaim(k->spool, m);
+    spool_unclaim(k->spool, last);
 }
 
 static void what_finds_no_credit_waits_the_longest_due_first(void **state)
@@ -601,6 +684,61 @@ static void a_newer_spool(struct kit *k)
 static void a_directory(struct kit *k)
 {
     (void)snprintf(k->path, sizeof(k->path), "%s", k->dir);
+}
+
+/* Schema 1 as it was, with a message in it that waits. */
+static const char *const schema_1 =
+    "CREATE TABLE message(id INTEGER PRIMARY KEY, size INTEGER NOT NULL, received_ms INTEGER NOT "
+    "NULL,"
+    " release_ms INTEGER NOT NULL, body_type INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,"
+    " ret INTEGER NOT NULL, reverse_path TEXT NOT NULL, identity TEXT, session TEXT, auth TEXT,"
+    " envid TEXT, body BLOB);"
+    "CREATE TABLE recipient(message INTEGER NOT NULL, n INTEGER NOT NULL, active INTEGER NOT NULL,"
+    " held INTEGER NOT NULL, next_ms INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " notify INTEGER NOT NULL, delay_reported INTEGER NOT NULL, address TEXT NOT NULL, orcpt TEXT,"
+    " last_reply TEXT, PRIMARY KEY(message, n)) WITHOUT ROWID;"
+    "CREATE INDEX due ON recipient(next_ms) WHERE active = 0 AND held = 0;"
+    "CREATE TABLE chunk(id INTEGER PRIMARY KEY, message INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    " data BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX chunk_of ON chunk(message, seq);"
+    "INSERT INTO message VALUES(7, 4, 1700000000123, 0, 1, 0, 70, 'old@example.org', 'alice', 's0',"
+    " NULL, 'E1', 'Hi\r\n');"
+    "INSERT INTO recipient VALUES(7, 0, 1, 0, 5, 3, 2, 1, 'b@example.net', NULL, '451 later');"
+    "PRAGMA application_id = 1349481332; PRAGMA user_version = 1";
+
+/* The mail of an older version is delivered by this one, and the file takes what this one knows. */
+static void an_older_spool_is_brought_up_to_date(void **state)
+{
+    struct kit *k = *state;
+    run_sql(k, schema_1);
+    struct spool_admin *a = NULL;
+    char why[SPOOL_WHY_MAX] = "";
+    assert_int_equal(spool_admin_open(k->path, true, &a, why), -EPROTONOSUPPORT);
+    check(why, strstr(why, "start postern serve once") != NULL);
+    for (int start = 0; start < 2; start++) { /* the second finds it done */
+        kit_open(k, NULL);
+        spool_credit(k->spool, 1);
+        struct spool_message *m = kit_take_offer(k);
+        assert_int_equal(m->id, 7);
+        assert_string_equal(m->envelope.reverse_path, "old@example.org");
+        assert_string_equal(m->envelope.envid, "E1");
+        assert_int_equal(m->envelope.by_mode, 0);
+        assert_int_equal(m->envelope.priority, 0);
+        assert_int_equal(m->envelope.tls, SPOOL_TLS_USUAL);
+        assert_true(str_eq(m->body, STR("Hi\r\n")));
+        assert_int_equal(m->targets[0].attempts, 3);
+        assert_true(m->targets[0].delay_reported);
+        spool_unclaim(k->spool, m);
+        kit_close(k);
+    }
+    kit_open(k, NULL);
+    accept_with_priority(k, 9, clock_wall_ms());
+    spool_credit(k->spool, 2);
+    struct spool_message *first = kit_take_offer(k), *second = kit_take_offer(k);
+    assert_int_equal(first->envelope.priority, 9);
+    assert_int_equal(second->id, 7);
+    spool_unclaim(k->spool, first);
+    spool_unclaim(k->spool, second);
 }
 
 static void what_is_no_spool_is_refused_in_clear_words(void **state)
@@ -1155,6 +1293,8 @@ int main(void)
         WITH_SPOOL(a_message_is_accepted_offered_and_finished),
         WITH_SPOOL(an_envelope_survives_the_disk),
         WITH_SPOOL(what_finds_no_credit_waits_the_longest_due_first),
+        WITH_SPOOL(priority_orders_what_is_due),
+        WITH_SPOOL(a_fresh_message_does_not_overtake_a_greater_priority),
         WITH_SPOOL(fresh_messages_do_not_starve_the_backlog),
         WITH_SPOOL(a_deferred_recipient_comes_again),
         WITH_SPOOL(a_message_released_later_is_not_offered_before),
@@ -1170,6 +1310,8 @@ int main(void)
         WITH_SPOOL(a_start_takes_back_what_a_crash_left),
         WITH_SPOOL(a_close_commits_what_was_queued),
         WITH_SPOOL(a_detached_relay_hears_no_more),
+        cmocka_unit_test_setup_teardown(an_older_spool_is_brought_up_to_date, kit_setup_closed,
+                                        kit_teardown),
         cmocka_unit_test(what_is_no_spool_is_refused_in_clear_words),
         WITH_SPOOL(a_second_server_is_refused),
         WITH_SPOOL(the_files_are_for_their_owner_alone),
