@@ -240,12 +240,19 @@ static const struct setting route_settings[] = {
     {0},
 };
 static const struct setting delivery_settings[] = {
-    {"retry-min",     setting_duration, FIELD(config, relay.retry_min_ms), RANGE(1000, DAY_MS)},
-    {"retry-max",     setting_duration, FIELD(config, relay.retry_max_ms), RANGE(1000, 7 * DAY_MS)},
-    {"expire",        setting_duration, FIELD(config, relay.expire_ms), RANGE(1000, 60 * DAY_MS)},
-    {"delay-warning", setting_duration, FIELD(config, relay.delay_warning_ms), RANGE(0, 60 * DAY_MS)},
-    {"concurrency",   setting_count,    FIELD(config, relay.deliveries_max), RANGE(1, 10000)},
-    {"postmaster",    setting_text,     FIELD(config, relay.postmaster)},
+    {"retry-min",        setting_duration, FIELD(config, relay.retry_min_ms), RANGE(1000, DAY_MS)},
+    {"retry-max",        setting_duration, FIELD(config, relay.retry_max_ms), RANGE(1000, 7 * DAY_MS)},
+    {"expire",           setting_duration, FIELD(config, relay.expire_ms), RANGE(1000, 60 * DAY_MS)},
+    {"delay-warning",    setting_duration, FIELD(config, relay.delay_warning_ms), RANGE(0, 60 * DAY_MS)},
+    {"connect-timeout",  setting_duration, FIELD(config, relay.timeouts.connect_ms), RANGE(1000, DAY_MS)},
+    {"greeting-timeout", setting_duration, FIELD(config, relay.timeouts.greeting_ms), RANGE(1000, DAY_MS)},
+    {"command-timeout",  setting_duration, FIELD(config, relay.timeouts.command_ms), RANGE(1000, DAY_MS)},
+    {"data-timeout",     setting_duration, FIELD(config, relay.timeouts.data_ms), RANGE(1000, DAY_MS)},
+    {"text-timeout",     setting_duration, FIELD(config, relay.timeouts.text_ms), RANGE(1000, DAY_MS)},
+    {"final-timeout",    setting_duration, FIELD(config, relay.timeouts.final_ms), RANGE(1000, DAY_MS)},
+    {"idle-timeout",     setting_duration, FIELD(config, relay.timeouts.idle_ms), RANGE(1000, DAY_MS)},
+    {"concurrency",      setting_count,    FIELD(config, relay.deliveries_max), RANGE(1, 10000)},
+    {"postmaster",       setting_text,     FIELD(config, relay.postmaster)},
     {0},
 };
 static const struct setting message_settings[] = {

@@ -554,12 +554,34 @@ static void check_account(struct loader *l)
         config_mistake(l, place_of(l->root, "group"), "a group without a user; write user = NAME");
 }
 
+/* RFC 5321 4.5.3.2: less is the operator's right, and leaves slow next hops behind (REL-03). */
+static void check_patience(struct loader *l, const struct conf_node *b)
+{
+    const struct link_timeouts *t = &l->config->relay.timeouts;
+    const struct {
+        const char *name;
+        int64_t ms, least_s;
+    } rows[] = {
+        {"greeting-timeout", t->greeting_ms, 300},
+        {"command-timeout",  t->command_ms,  300},
+        {"data-timeout",     t->data_ms,     120},
+        {"text-timeout",     t->text_ms,     180},
+        {"final-timeout",    t->final_ms,    600},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].ms && rows[i].ms < rows[i].least_s * 1000)
+            config_warning(l, place_of(b, rows[i].name),
+                           "RFC 5321 4.5.3.2 asks for at least %lld minutes",
+                           (long long)rows[i].least_s / 60);
+}
+
 static void check_delivery(struct loader *l)
 {
     const struct relay_config *rc = &l->config->relay;
     const struct conf_node *b = conf_find(l->root, "delivery");
     if (!b)
         return;
+    check_patience(l, b);
     struct smtp_path path;
     int64_t retry_min = rc->retry_min_ms ? rc->retry_min_ms : 300000;
     int64_t retry_max = rc->retry_max_ms ? rc->retry_max_ms : 4 * 3600000;

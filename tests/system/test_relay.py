@@ -528,6 +528,41 @@ def test_greeting_that_is_none(run, config, greeting, event):
 
 # ---- time ----
 
+def dumb_until(verb):
+    """A hop that answers everything before `verb`, and waits in silence then."""
+    def script(peer):
+        if verb == "greeting":
+            peer.line()
+            return
+        peer.say("220 hop.example.net ESMTP")
+        while (line := peer.line()) is not None:
+            if line.upper().startswith(verb):
+                peer.line()
+                return
+            peer.say("354 go" if line.upper() == "DATA" else "250 OK")
+            if line.upper() == "DATA":
+                peer.text()
+                peer.line()
+                return
+    return script
+
+
+@pytest.mark.parametrize("setting,verb,said", [
+    ("greeting-timeout", "greeting", None), ("command-timeout", "MAIL", "MAIL FROM"),
+    ("data-timeout", "DATA", "DATA"), ("final-timeout", "the dot", "the end of the text")])
+def test_patience(run, config, setting, verb, said):
+    """REL-03: how long a next hop may be silent is a setting for each stage; then the message waits for the next try."""
+    hop = ScriptedHop(dumb_until(verb))
+    config.trust().spool().listener("in", "implicit", trust="{staff}")
+    config.route("default", smtp=f'"{hop.address}"', tls="off")
+    config.add(f"delivery {{ {setting} = 1s }}")
+    server = run(config)
+    _, queue_id = submit(server, "u@silent.test")
+    event = server.log.wait("deferred", queue=queue_id)
+    assert "timed out" in event["text"] and event.get("at") == said, event
+    hop.close()
+
+
 def test_expiry(run, config):
     """REL-04, I4: what could not be delivered in time goes back to its sender."""
     hop = Hop()

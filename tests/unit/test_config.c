@@ -110,6 +110,8 @@ static const char whole[] =
     "route default { smtp = \"[2001:db8::1]:587\"  tls = implicit  certificate = cert.pem\n"
     "                key = key.pem  login = auto  tls-name = smart.example.net  ca = ca.pem }\n"
     "delivery { retry-min = 1m  retry-max = 1h  expire = 2d  delay-warning = 4h\n"
+    "           connect-timeout = 10s  greeting-timeout = 6m  command-timeout = 7m  data-timeout = 8m\n"
+    "           text-timeout = 9m  final-timeout = 11m  idle-timeout = 12s\n"
     "           concurrency = 9  postmaster = \"postmaster@example.org\" }\n"
     "metrics { address = \"127.0.0.1:9925\" }\n"
     "message { add-date = no  add-message-id = off  remove-bcc = false  hops = 50 }\n";
@@ -230,6 +232,13 @@ static void routes_are_read(void **state)
     assert_int_equal(c->relay.retry_max_ms, 3600000);
     assert_int_equal(c->relay.expire_ms, 2 * 86400000);
     assert_int_equal(c->relay.delay_warning_ms, 4 * 3600000);
+    assert_int_equal(c->relay.timeouts.connect_ms, 10000);
+    assert_int_equal(c->relay.timeouts.greeting_ms, 6 * 60000);
+    assert_int_equal(c->relay.timeouts.command_ms, 7 * 60000);
+    assert_int_equal(c->relay.timeouts.data_ms, 8 * 60000);
+    assert_int_equal(c->relay.timeouts.text_ms, 9 * 60000);
+    assert_int_equal(c->relay.timeouts.final_ms, 11 * 60000);
+    assert_int_equal(c->relay.timeouts.idle_ms, 12000);
     assert_int_equal(c->relay.deliveries_max, 9);
     assert_string_equal(c->relay.postmaster, "postmaster@example.org");
     config_free(c);
@@ -378,6 +387,7 @@ static const struct mistake_row {
     {"no range for XCLIENT", "listener s { xclient = {\"localhost\"} }\n", "1: \"localhost\" is no range of hosts; write"},
     {"no workaround", "listener s { workarounds = {\"be-nice\"} }\n", "1: \"be-nice\" is no value of \"workarounds\"; write auth-answered-by-command"},
     {"workaround unused", "listener s { workarounds = {\"auth-answered-by-command\"} }\n", "1: warning: auth-answered-by-command acts with certificate-auth = implicit only"},
+    {"an impatient relay (REL-03)", "delivery {\ndata-timeout = 2m\nfinal-timeout = 1m }\n", "3: warning: RFC 5321 4.5.3.2 asks for at least 10 minutes"},
     {"few recipients", "listener s { recipients = 10 }\n", "1: warning: RFC 5321 4.5.3.1.8"},
 
     {"route nowhere", "route a.test { }\n", "1: route \"a.test\" leads nowhere"},
