@@ -22,9 +22,8 @@ static int bdat_parse(struct str args, uint64_t *ret_size, bool *ret_last)
 /* Why this chunk may not be taken now; code 0: it may. */
 static enum smtp_decision bdat_gate(struct smtp_server *s, struct smtp_reply *r)
 {
-    if (s->state == SS_GREET || s->state == SS_REFUSED) {
-        *r = smtp_reply(503, "5.5.1",
-                        s->state == SS_GREET ? "Send EHLO first" : "No service here, only QUIT");
+    if (s->state == SS_GREET) {
+        *r = smtp_reply(503, "5.5.1", "Send EHLO first");
         return SMTP_NO;
     }
     if (!smtp_set_has(s->cfg->extensions, SMTP_EXT_CHUNKING)) {

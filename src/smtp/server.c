@@ -64,7 +64,7 @@ void smtp_server_free(struct smtp_server *s)
 static bool step_is_drawn(enum server_state from, enum server_state to)
 {
     static const unsigned allowed[] = {
-        [SS_GREET] = 1U << SS_READY | 1U << SS_REFUSED,
+        [SS_GREET] = 1U << SS_READY,
         [SS_READY] = 1U << SS_READY | 1U << SS_MAIL | 1U << SS_SASL,
         [SS_MAIL] = 1U << SS_READY | 1U << SS_RCPT,
         [SS_RCPT] = 1U << SS_READY | 1U << SS_RCPT | 1U << SS_TEXT | 1U << SS_CHUNK,
@@ -73,7 +73,6 @@ static bool step_is_drawn(enum server_state from, enum server_state to)
         [SS_BETWEEN] = 1U << SS_READY | 1U << SS_CHUNK,
         [SS_SASL] = 1U << SS_READY | 1U << SS_SASL,
         [SS_TLS] = 0,
-        [SS_REFUSED] = 0,
         [SS_ENDED] = 0,
     };
     if (to == SS_ENDED || to == SS_GREET || to == SS_TLS)
@@ -186,10 +185,8 @@ void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal)
     }
     struct smtp_reply plain = *refusal;
     plain.enhanced = ""; /* none in a greeting (ESC-01) */
-    server_set_state(s, SS_REFUSED);
     put_reply(s, &plain);
-    if (refusal->code == 421)
-        server_end(s);
+    server_end(s);
 }
 
 /* ---- lines ---- */
@@ -220,10 +217,6 @@ bool server_knows_command(struct str line)
 static void serve_command(struct smtp_server *s, const struct command *c, struct str args)
 {
     struct smtp_reply r = {0};
-    if (s->state == SS_REFUSED && c->serve != cmd_quit) {
-        server_say(s, 503, "5.5.1", "No service here, only QUIT"); /* [rfc5321 3.1] SMTP-02 */
-        return;
-    }
     if (c->flags & ADMITTED && !server_go_on(s, s->ops->admit(s->ctx, c->verb, &r), &r))
         return;
     if (c->flags & NEEDS_HELLO && s->state == SS_GREET) {
@@ -253,10 +246,7 @@ void server_line(struct smtp_server *s, struct str line)
         return;
     }
     if (!c) {
-        if (s->state == SS_REFUSED)
-            server_say(s, 503, "5.5.1", "No service here, only QUIT");
-        else
-            server_say(s, 500, "5.5.1", "Command not known");
+        server_say(s, 500, "5.5.1", "Command not known");
         return;
     }
     if (line.len > SMTP_COMMAND_MAX && c->serve != cmd_auth) {
@@ -415,8 +405,7 @@ void server_start_over(struct smtp_server *s)
     s->helo = NULL;
     s->esmtp = false;
     s->skipping = false;
-    if (s->state != SS_REFUSED)
-        server_set_state(s, SS_GREET);
+    server_set_state(s, SS_GREET);
 }
 
 void smtp_server_secured(struct smtp_server *s)

@@ -139,7 +139,7 @@ struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
 struct smtp_server *smtp_server_new(const struct smtp_server_config *cfg, const struct smtp_server_ops *ops, void *ctx, struct buf *out);
 void smtp_server_free(struct smtp_server *s); /* calls abandon when a transaction is open; NULL is fine */
 
-/* The greeting: 220, or with a reply given (554, 421) a refusal, after which only QUIT is served (SMTP-02). */
+/* The greeting: 220, or the reply given, a 421 that ends the session. */
 void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal);
 
 /* Consumes what it can and returns how much.  0 may mean: no complete line yet, suspended, TLS awaited, ended, or

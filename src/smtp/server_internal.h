@@ -10,7 +10,7 @@
  *                      ^            |           | BDAT n  (CHUNK <-> BETWEEN) -- LAST --> READY
  *                      +--RSET/EHLO-+-----------+
  *   XCLIENT: any outside a transaction -> GREET
- *   STARTTLS: any -> TLS -> GREET        refused greeting: REFUSED        any -> ENDED
+ *   STARTTLS: any -> TLS -> GREET        any -> ENDED
  *   AUTH with a challenge: READY -> SASL -> READY */
 enum server_state {
     SS_GREET,
@@ -22,7 +22,6 @@ enum server_state {
     SS_BETWEEN, /* after a BDAT chunk that was not LAST */
     SS_SASL,    /* a response line is expected */
     SS_TLS,     /* 220 was written, the handshake is the owner's */
-    SS_REFUSED, /* greeted with 554 (SMTP-02) */
     SS_ENDED,
 };
 
