@@ -1,5 +1,7 @@
 #include "net/tls_internal.h"
 
+#include "base/clock.h"
+
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <string.h>
@@ -63,6 +65,13 @@ void tls_resume_enable(SSL_CTX *ctx)
     SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 }
 
+#define KEPT_MAX_S ((int64_t)7 * 24 * 3600)
+
+bool tls_resume_is_fresh(const SSL_SESSION *session, int64_t now_s)
+{
+    return now_s - SSL_SESSION_get_time(session) < KEPT_MAX_S;
+}
+
 void tls_resume_offer(SSL *ssl)
 {
     struct shelf *s = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), shelf_index);
@@ -73,7 +82,8 @@ void tls_resume_offer(SSL *ssl)
     bool fits = name ? of && strcmp(name, of) == 0 : !of;
     /* A copy: OpenSSL takes a session of TLS 1.3 for spent once it was used, and not every server gives a new one with
      * each connection. */
-    SSL_SESSION *copy = s->session && fits ? SSL_SESSION_dup(s->session) : NULL;
+    bool fresh = s->session && tls_resume_is_fresh(s->session, clock_wall_ms() / 1000);
+    SSL_SESSION *copy = fresh && fits ? SSL_SESSION_dup(s->session) : NULL;
     (void)pthread_mutex_unlock(&s->lock);
     if (copy)
         (void)SSL_set_session(ssl, copy);

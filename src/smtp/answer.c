@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-/* Joined text: every line at its longest, and a separator for each. */
-#define ANSWER_TEXT_MAX ((size_t)SMTP_REPLY_LINES * SMTP_REPLY_LINE)
+/* Joined text: so many lines four times as long as the 512 octets of RFC 5321, and a separator for each. */
+#define ANSWER_TEXT_MAX ((size_t)SMTP_REPLY_LINES * 2048)
 
 void smtp_answer_init(struct smtp_answer *a)
 {

@@ -6,7 +6,9 @@
 
 #define SMTP_REPLY_TEXT 400 /* octets of text, NUL included: a line stays below 512 (RFC 5321 4.5.3.1.5) */
 #define SMTP_REPLY_LINES 64 /* of a reply we read, at most */
-#define SMTP_REPLY_LINE 2048 /* octets of one line we read, at most: peers pass 512 */
+/* Octets of one line we read, at most: "334 " and a challenge of 12288 (AUTH-12).  In other replies peers pass 512, but not
+ * by much. */
+#define SMTP_REPLY_LINE 12294
 
 /* A reply of ours.  Plain value; one line of text. */
 struct smtp_reply {

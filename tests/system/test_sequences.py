@@ -80,7 +80,7 @@ def policy(request):
 @pytest.mark.parametrize("certificate", CERTIFICATES)
 def test_implicit_step(house, mode, version, policy, certificate):
     """EHLO, then MAIL with no AUTH: OPN-01..04, OPN-11, O1-01..03, O1-05, O2-01, O2-02, O2-06, O2-07, O2-10, O2-16,
-    O3-02, O3-03, EDG-01, EDG-02, EDG-04, EDG-21, EDG-25, EDG-28, CERT-09..11, TLS-01, TLS-04, TLS-05."""
+    O3-02, O3-03, EDG-01, EDG-02, EDG-04, EDG-21, EDG-25, EDG-28, CERT-09..11, TLS-01, TLS-02, TLS-04, TLS-05."""
     want = CERTIFICATES[certificate](policy)
     with house.connect(f"{policy}-{mode}", certificate, version) as c:
         assert c.sock.version() == f"TLSv{version}"

@@ -607,6 +607,30 @@ static void a_long_authzid_goes_by_itself(void **state)
     }
 }
 
+/* AUTH-12: a challenge is as long as it needs to be. */
+static void a_long_challenge_is_read(void **state)
+{
+    (void)state;
+    struct driver d = {
+        .row = "challenge", .out = BUF_INIT(SMTP_CLIENT_OUTPUT), .got = BUF_INIT(1 << 20)};
+    struct smtp_client_config cfg = {.hostname = "me.example", .login = SMTP_LOGIN_SCRAM};
+    char challenge[12288 + 8] = "334 ";
+    memset(challenge + 4, 'A', 12288);
+    memcpy(challenge + 4 + 12288, "\r\n", 3);
+    d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
+    smtp_client_secured(d.client, true);
+    const char *hello = "220 hi\r\n250-srv\r\n250 AUTH SCRAM-SHA-256\r\n";
+    assert_int_equal(smtp_client_feed(d.client, hello, strlen(hello)), strlen(hello));
+    buf_clear(&d.out);
+    buf_clear(&d.got);
+    assert_int_equal(smtp_client_feed(d.client, challenge, strlen(challenge)), strlen(challenge));
+    flush(&d);
+    check(d.row, strncmp(d.got.data, "E: sasl SCRAM-SHA-256 ", 22) == 0);
+    smtp_client_free(d.client);
+    buf_done(&d.out);
+    buf_done(&d.got);
+}
+
 /* SMTP-13: a hundred recipients, and ten times as many.  More than may be outstanding: the window moves on with the answers, and nothing gets lost. */
 static void many_recipients_go_in_a_window(void **state)
 {
@@ -730,6 +754,7 @@ int main(void)
         cmocka_unit_test(lmtp_answers_for_each_recipient),
         cmocka_unit_test(parameters_follow_the_offer),
         cmocka_unit_test(limits_split_transactions),
+        cmocka_unit_test(a_long_challenge_is_read),
         cmocka_unit_test(many_recipients_go_in_a_window),
         cmocka_unit_test(a_full_output_takes_nothing),
         cmocka_unit_test(the_longest_addresses_are_sent),

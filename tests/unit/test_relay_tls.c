@@ -76,7 +76,7 @@ static void send_one(struct house *h)
     house_send(h, "ann@example.org", "bob@example.net", "A: b\r\n\r\nc\r\n");
 }
 
-/* REL-09: at a smart host we are a submission client. */
+/* REL-09: at a smart host we are a submission client; TLS-02: by STARTTLS and by TLS from the first octet. */
 static void both_sequences_work(void **state)
 {
     (void)state;

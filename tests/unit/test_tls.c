@@ -627,7 +627,7 @@ on_message(int sent, int version, int type, const void *data, size_t len, SSL *s
         return;
     size_t at = SSL_version(ssl) == TLS1_3_VERSION
                     ? 5
-                    : 4; /* the context of the request, empty (CERT-05) */
+                    : 4; /* behind the context of the request */
     assert_true(len >= at + 3);
     h->list = p[at] << 16 | p[at + 1] << 8 | p[at + 2];
 }
@@ -931,6 +931,19 @@ static void a_client_takes_up_its_session_where_it_got_it(void **state)
         tls_context_unref(cc);
         tls_context_unref(sc);
     }
+}
+
+/* RES-03 */
+static void no_session_is_kept_for_more_than_seven_days(void **state)
+{
+    (void)state;
+    enum { DAY_S = 24 * 3600, THEN = 1000000000 };
+    SSL_SESSION *session = SSL_SESSION_new();
+    (void)SSL_SESSION_set_time(session, THEN);
+    assert_true(tls_resume_is_fresh(session, THEN));
+    assert_true(tls_resume_is_fresh(session, THEN + 7 * DAY_S - 1));
+    assert_false(tls_resume_is_fresh(session, THEN + 7 * DAY_S));
+    SSL_SESSION_free(session);
 }
 
 /* RES-07: the session of one account is not taken up by another, whoever gave it. */
@@ -1456,6 +1469,7 @@ int main(void)
         NETTEST(a_session_is_taken_back_only_where_it_was_given),
         NETTEST(a_client_takes_up_its_session_where_it_got_it),
         NETTEST(ticket_keys_survive_a_reload_and_grow_old),
+        NETTEST(no_session_is_kept_for_more_than_seven_days),
         NETTEST(accounts_do_not_share_sessions),
         NETTEST(tickets_allow_no_early_data),
         NETTEST(a_pipelined_group_is_answered_in_one_record),
