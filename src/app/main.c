@@ -28,7 +28,7 @@ static const struct command commands[] = {
     {"report", cmd_report, "tell who logs in by which certificate sequence"          },
     {"check",  cmd_check,  "look through a configuration file and say every mistake" },
     {"bench",  cmd_bench,  "measure an SMTP server: a load generator and a sink"     },
-    {"probe",  cmd_probe,  "tell which rule for client certificates a server follows"},
+    {"probe",  cmd_probe,  "tell which certificate sequence a server or client speaks"},
 };
 
 static void print_help(FILE *to)

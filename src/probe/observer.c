@@ -79,10 +79,9 @@ static bool all_met(const struct observer *o)
     return true;
 }
 
-/* Who only looked whether the port is open has not met the kind. */
 static void count(struct observer *o, struct door *d, const struct record *r)
 {
-    if (!r->secured && !r->helo[0] && r->end != END_TLS_FAILED)
+    if (!record_counts(r))
         return;
     d->met = true;
     o->n_counted++;
@@ -276,6 +275,8 @@ static void on_accept(void *arg, int fd)
     if (o->n_open >= CONNECTIONS_MAX || o->n_records >= OBSERVER_RECORDS_MAX || o->done) {
         o->n_turned_away++;
         (void)close(fd);
+        if (o->n_records >= OBSERVER_RECORDS_MAX)
+            finish(o, OBSERVER_COUNT);
         return;
     }
     loop_timer_cancel(o->grace);

@@ -12,7 +12,7 @@
 
 enum observer_done {
     OBSERVER_ALL_MET, /* each kind was met, and nobody came back for a moment */
-    OBSERVER_COUNT,   /* sessions_max */
+    OBSERVER_COUNT,   /* sessions_max, or OBSERVER_RECORDS_MAX */
     OBSERVER_TIMEOUT,
 };
 
@@ -42,6 +42,6 @@ int observer_port(const struct observer *o, enum observer_place kind); /* 0: not
 #define OBSERVER_RECORDS_MAX 500
 /* In the order the connections came. */
 const struct record *const *observer_records(const struct observer *o, size_t *ret_n);
-unsigned observer_turned_away(const struct observer *o); /* connections beyond a limit, and sessions not kept */
+unsigned observer_turned_away(const struct observer *o); /* connections beyond a limit */
 
 #endif

@@ -39,7 +39,7 @@ static const struct hint hints[] = {
         "[sendemail]\n    smtpServer = {host}\n    smtpServerPort = {port}\n    smtpEncryption = {tls|ssl}\n    smtpSSLCertPath = {ca}\n"
         "    smtpSSLClientCert = {cert}\n    smtpSSLClientKey = {key}\n    smtpAuth = EXTERNAL\n    smtpUser = {user}\n",
         NULL,
-        "For git send-email newer than 2.54; older ones show no certificate: set sendemail.smtpServer to the path of msmtp."},
+        "A git that does not know smtpSSLClientCert (2.39) shows no certificate: set sendemail.smtpServer to the path of msmtp there."},
     {"postfix", "main.cf",
         NULL,
         "relayhost = [{host}]:{port}\nsmtp_tls_security_level = secure\nsmtp_tls_wrappermode = {no|yes}\nsmtp_tls_CAfile = {ca}\n"

@@ -357,6 +357,11 @@ void record_ended(struct record *r, int64_t at_ms, enum record_end end, const ch
     record_note(r, at_ms, "%s%s%s", record_end_words(end), r->detail[0] ? ": " : "", r->detail);
 }
 
+bool record_counts(const struct record *r)
+{
+    return r->secured || r->helo[0] || r->end == END_TLS_FAILED;
+}
+
 unsigned record_sequence(const struct record *r)
 {
     switch (r->first) {

@@ -118,6 +118,9 @@ void record_said(struct record *r, int64_t at_ms, struct str line); /* one line 
 void record_message(struct record *r, unsigned recipients, uint64_t octets);
 void record_ended(struct record *r, int64_t at_ms, enum record_end end, const char *detail);
 
+/* It said or tried something; who only looks whether the port is open has not met the kind. */
+bool record_counts(const struct record *r);
+
 /* 1, 2, or 0: neither was begun. */
 unsigned record_sequence(const struct record *r);
 

@@ -62,11 +62,6 @@ const char *server_option_name(unsigned option)
 
 /* ---- habits ---- */
 
-static bool counts(const struct record *r)
-{
-    return r->secured || r->helo[0] || r->end == END_TLS_FAILED;
-}
-
 static bool is_opened(const struct record *r)
 {
     return r->logged_in || r->mail_open;
@@ -187,7 +182,7 @@ void client_judge(const struct record *const *records, size_t n, struct client_v
     *ret = (struct client_verdict){.class = CLIENT_UNKNOWN};
     for (size_t i = 0; i < n; i++) {
         const struct record *r = records[i];
-        if (!counts(r))
+        if (!record_counts(r))
             continue;
         add_record(&ret->habits[observer_kind_place(r->kind)], r);
         if (r->leak > ret->leak) {
@@ -207,7 +202,7 @@ static const struct record *next_try(const struct record *const *records, size_t
         return NULL;
     for (size_t i = at + 1; i < n; i++)
         if (records[i]->kind == r->kind && strcmp(records[i]->peer, r->peer) == 0 &&
-            counts(records[i]))
+            record_counts(records[i]))
             return records[i];
     return NULL;
 }

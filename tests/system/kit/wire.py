@@ -14,6 +14,7 @@ class Endpoint:
     tls: str  # starttls | implicit | none
     name: str = ""
     host: str = "127.0.0.1"
+    tls_name: str = "mail.example.org"
 
 
 @dataclass
@@ -124,7 +125,7 @@ class Client:
     def start_tls(self, tls):
         assert not self.pending, f"octets before the handshake: {self.pending!r}"
         self.transcript.append(("-", b"TLS\r\n"))
-        self.sock = tls.wrap_socket(self.sock, server_hostname="mail.example.org")
+        self.sock = tls.wrap_socket(self.sock, server_hostname=self.endpoint.tls_name)
         self.transcript[-1] = ("-", f"{self.sock.version()} {self.sock.cipher()[0]}\r\n".encode())
 
     def hello(self, tls=None, name="client.example.org"):
