@@ -301,6 +301,7 @@ void client_report_init(struct client_report *ret, const struct client_report_in
     facts_table(ret, in, &ret->tables[4]);
     trace_table(ret, in, &ret->tables[5]);
     hint_table(ret, in, &ret->tables[6]);
+    ret->tables[4].appendix = ret->tables[5].appendix = true;
 }
 
 void client_report_done(struct client_report *c)

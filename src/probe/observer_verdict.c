@@ -138,7 +138,10 @@ class_at(const struct client_verdict *v, const struct habits *gate, bool refuses
     case STEP_NONE:
         break;
     }
-    return CLIENT_GIVES_UP;
+    /* Some look for a mechanism with a password, and have none where EXTERNAL stands alone. */
+    const struct habits *choice = &v->habits[KIND_CHOICE];
+    bool password = choice->secured && choice->example->first == STEP_PASSWORD;
+    return password ? CLIENT_PASSWORD : CLIENT_GIVES_UP;
 }
 
 static enum client_class_of class_of(const struct client_verdict *v)

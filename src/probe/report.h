@@ -56,6 +56,7 @@ struct report_table {
     size_t n_heads;
     const char *(*rows)[REPORT_HEADS_MAX];
     size_t n_rows;
+    bool appendix; /* long: a page has it behind the cases */
 };
 
 struct report {

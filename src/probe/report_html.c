@@ -188,6 +188,13 @@ static void table(FILE *to, const struct report_table *t)
     fputs("</tbody></table></div>\n", to);
 }
 
+static void tables(FILE *to, const struct report *r, bool appendix)
+{
+    for (size_t i = 0; i < r->n_tables; i++)
+        if (r->tables[i].n_rows > 0 && r->tables[i].appendix == appendix)
+            table(to, &r->tables[i]);
+}
+
 int report_write_html(const struct report *r, FILE *to)
 {
     char at[REPORT_TIME_MAX];
@@ -205,10 +212,9 @@ int report_write_html(const struct report *r, FILE *to)
     element(to, "", at, "</div>\n");
     verdict(to, r);
     columns(to, r);
-    for (size_t i = 0; i < r->n_tables; i++)
-        if (r->tables[i].n_rows > 0)
-            table(to, &r->tables[i]);
+    tables(to, r, false);
     matrix(to, r);
+    tables(to, r, true);
     fputs("<footer>pass: the rule cited is followed. fail: a MUST is not. warning: a SHOULD is "
           "not, or some "
           "clients will not get in. seen: no rule says what is right. not run: the words say what "
