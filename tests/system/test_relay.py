@@ -437,8 +437,8 @@ def test_a_renewed_certificate(run, config, zoo, tmp_path):
     server.log.wait("deferred", queue=queue_id)
 
     mine["key"].write_text("no key at all\n")
-    server.reload()
-    assert "ours.key" in server.log.wait("reload-failed", hop=f"smtp:{hop.address}")["message"]
+    assert server.log.wait("reloaded", since=server.reload())["failed"] == "1"
+    assert "ours.key" in server.log.find("reload-failed", hop=f"smtp:{hop.address}")[0]["message"]
     renew(zoo["good"])
     assert server.log.wait("reloaded", since=server.reload())["failed"] == "0"
     postern("queue", "flush", "-c", server.config.write())
