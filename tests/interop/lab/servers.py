@@ -109,9 +109,12 @@ class Program:
     def ready(self):
         return greets(self.port)
 
+    def command(self):
+        return self.root.command(*self.prepare())
+
     def start(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = self.root.command(*self.prepare())
+        command = self.command()
         with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             start_new_session=True, env=environment())
@@ -394,6 +397,7 @@ class Exim(Program):
     package = "exim4-daemon-heavy"
     title = "Exim"
     authenticators = ""
+    main = ""  # settings beside those below
     may_relay = "authenticated = *"
 
     @property
@@ -411,6 +415,7 @@ spool_directory = {self.home}/spool
 log_file_path = {self.home}/log/%slog
 pid_file_path = {self.home}/spool/pid
 disable_ipv6
+{self.main}
 host_lookup =
 rfc1413_query_timeout = 0s
 smtp_accept_max_per_host =
