@@ -89,11 +89,11 @@ static int flushed(int status)
     return EX_IOERR;
 }
 
-/* By the name of the wrapper it is another program. */
-static bool is_sendmail(const char *name)
+/* By the name of the wrapper it is another program; some that call a sendmail of any name say "sendmail". */
+static bool is_sendmail(const char *path)
 {
-    const char *slash = strrchr(name, '/');
-    return strcmp(slash ? slash + 1 : name, SENDMAIL_NAME) == 0;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return strcmp(name, SENDMAIL_NAME) == 0 || strcmp(name, "sendmail") == 0;
 }
 
 int main(int argc, char **argv)
