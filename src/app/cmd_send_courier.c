@@ -194,9 +194,9 @@ static int complete_recipients(struct courier *c, struct send_message *m, char *
     if (recipients_complete(&m->to, domain_of(c)) < 0)
         return fail(why, EX_DATAERR, "too many recipients");
     if (m->to.n == 0)
-        return fail(why, EX_USAGE, c->rq->take_recipients
-                                       ? "the message names no recipient in To, Cc or Bcc"
-                                       : "there is no recipient");
+        return fail(why, EX_USAGE,
+                    c->rq->take_recipients ? "the message names no recipient in To, Cc or Bcc"
+                                           : "there is no recipient");
     return EX_OK;
 }
 

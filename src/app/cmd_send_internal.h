@@ -28,8 +28,8 @@ struct send_request { /* strings are borrowed from argv */
 
     struct account given; /* what the options say about an account */
     bool login_given;
-    const char *account;  /* by name */
-    const char *config;   /* read this file alone */
+    const char *account; /* by name */
+    const char *config;  /* read this file alone */
 
     const char *from;      /* -f without <>; NULL: not given, "" the null reverse-path */
     const char *full_name; /* -F */
@@ -72,28 +72,32 @@ MUST_USE int send_from_field(const char *name, const char *address, struct buf *
 
 struct send_report {
     const struct send_request *rq;
-    size_t reported, sent;   /* messages */
-    int status;              /* the code to end with, so far */
-    size_t n_messages;       /* that are to come; 0: not known */
-    uint64_t size;           /* of the one in hand */
-    int64_t shown_ms;          /* progress, the last time */
+    size_t reported, sent; /* messages */
+    int status;            /* the code to end with, so far */
+    size_t n_messages;     /* that are to come; 0: not known */
+    uint64_t size;         /* of the one in hand */
+    int64_t shown_ms;      /* progress, the last time */
     bool terminal;
     bool line_shown, json_begun;
 };
 
-struct send_about { /* what is known of a message beside its results */
+struct send_about {   /* what is known of a message beside its results */
     const char *file; /* NULL: standard input */
     const struct account *account;
     const struct carrier_facts *facts; /* NULL: nobody was asked */
-    const char *queued; /* id in the user's spool; NULL: it is not for that */
-    bool from_queue;    /* what was not sent is there still */
+    const char *queued;                /* id in the user's spool; NULL: it is not for that */
+    bool from_queue;                   /* what was not sent is there still */
 };
 
 void send_report_begin(struct send_report *r, const struct send_request *rq, size_t n_messages);
 /* Nothing could be done with the message. */
 void send_report_failure(struct send_report *r, const char *file, int status, const char *text);
-void send_report_message(struct send_report *r, const struct send_about *about, const struct send_message *m);
-void send_report_plan(struct send_report *r, const struct send_about *about, const struct send_message *m);
+void send_report_message(struct send_report *r,
+                         const struct send_about *about,
+                         const struct send_message *m);
+void send_report_plan(struct send_report *r,
+                      const struct send_about *about,
+                      const struct send_message *m);
 int send_report_end(struct send_report *r);
 struct carrier_hooks send_report_hooks(struct send_report *r);
 

@@ -297,7 +297,8 @@ static bool take_hold_until(struct send_request *rq, const char *value)
 {
     struct tm tm = {.tm_isdst = -1};
     const char *rest = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest && *rest && strlen(value) < sizeof(rq->hold_until) && !str_has_control(str_of(value))) {
+    if (rest && *rest && strlen(value) < sizeof(rq->hold_until) &&
+        !str_has_control(str_of(value))) {
         (void)strcpy(rq->hold_until, value);
         rq->wishes.hold_until = rq->hold_until;
         return strcmp(rest, "Z") == 0 || ((*rest == '+' || *rest == '-') && strlen(rest) == 6);
@@ -536,8 +537,10 @@ void send_options_help(FILE *to)
           "       postern send [options] -t --files FILE...\n"
           "       postern send --flush | --list | --release ID | --delete ID\n"
           "\n"
-          "Submits messages to a mail server: the one of an account of ~/.config/postern/send.conf or\n"
-          "/etc/postern/send.conf, or the one named with --host. Takes the options of sendmail, too.\n",
+          "Submits messages to a mail server: the one of an account of ~/.config/postern/send.conf "
+          "or\n"
+          "/etc/postern/send.conf, or the one named with --host. Takes the options of sendmail, "
+          "too.\n",
           to);
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if (!options[i].take)
@@ -546,7 +549,8 @@ void send_options_help(FILE *to)
             print_option(to, &options[i]);
     }
     fputs("\n"
-          "Exit code: 0 sent (or queued); 64 wrong usage; 65 the message; 66 a file; 67, 68 a recipient;\n"
+          "Exit code: 0 sent (or queued); 64 wrong usage; 65 the message; 66 a file; 67, 68 a "
+          "recipient;\n"
           "69 refused; 75 try again later; 76 protocol; 77 not permitted; 78 the configuration.\n"
           "Manual page: postern-send(1)\n",
           to);
@@ -582,8 +586,10 @@ static const struct send_option *option_of(int c)
 
 static int take_option(struct send_request *rq, int c, const char *given)
 {
-    static const struct send_option flush = {
-        "flush", 'q', "no value; postern send --flush sends what is in the queue, a timer does so again and again", take_flush, NULL};
+    static const struct send_option flush = {"flush", 'q',
+                                             "no value; postern send --flush sends what is in the "
+                                             "queue, a timer does so again and again",
+                                             take_flush, NULL};
     if (c == '?')
         return unknown_option(rq, given);
     const struct send_option *o = c == 'q' ? &flush : option_of(c == ':' ? optopt : c);
@@ -604,9 +610,9 @@ static void make_long_options(struct option *ret)
     size_t n = 0;
     for (size_t i = 0; i < N_OPTIONS; i++)
         if (options[i].name)
-            ret[n++] = (struct option){options[i].name,
-                                       options[i].arg ? required_argument : no_argument, NULL,
-                                       256 + (int)i};
+            ret[n++] =
+                (struct option){options[i].name, options[i].arg ? required_argument : no_argument,
+                                NULL, 256 + (int)i};
     ret[n] = (struct option){0};
 }
 
@@ -623,7 +629,8 @@ static int take_words(struct send_request *rq, int n, char **words)
         for (int i = 0; i < n; i++)
             rq->files[rq->n_files++] = words[i];
         if (n == 0)
-            return send_say(rq, EX_USAGE, "--files needs at least one file; \"-\" is standard input");
+            return send_say(rq, EX_USAGE,
+                            "--files needs at least one file; \"-\" is standard input");
         return EX_OK;
     }
     for (int i = 0; i < n; i++) {
@@ -633,8 +640,8 @@ static int take_words(struct send_request *rq, int n, char **words)
                             words[i]);
         int r = recipients_read(&rq->to, str_of(words[i]));
         if (r < 0)
-            return send_say(rq, EX_USAGE, r == -E2BIG ? "too many recipients" : "\"%s\" is no address",
-                            words[i]);
+            return send_say(rq, EX_USAGE,
+                            r == -E2BIG ? "too many recipients" : "\"%s\" is no address", words[i]);
     }
     return EX_OK;
 }
@@ -674,10 +681,12 @@ int send_options_read(struct send_request *rq, int argc, char **argv)
     make_long_options(longs);
     recipients_init(&rq->to);
     int c, status = EX_OK;
-    optind = 1;
+    optind = 0; /* from the very beginning, should it be called again */
     opterr = 0;
     while (status == EX_OK) {
-        int at = optind; /* of the word the next option stands in, unless words before it are recipients */
+        int at = MAX(
+            optind,
+            1); /* of the word the next option stands in, unless words before it are recipients */
         c = getopt_long(argc, argv, ":" SHORT_OPTIONS, longs, NULL);
         if (c == -1)
             break;

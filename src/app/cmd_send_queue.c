@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-#define LOOK_MS 50                            /* between looks whether anything is left */
-#define RETRY_MS ((int64_t)5 * 60 * 1000)     /* at the earliest, and not in this run again */
-#define BUSY_TRIES 50                         /* for a spool somebody is just making */
+#define LOOK_MS 50                        /* between looks whether anything is left */
+#define RETRY_MS ((int64_t)5 * 60 * 1000) /* at the earliest, and not in this run again */
+#define BUSY_TRIES 50                     /* for a spool somebody is just making */
 #define BUSY_US 100000
 
 static int fail(char *why, int status, const char *fmt, ...) PRINTF(3, 4);
@@ -185,7 +185,9 @@ static int unpack(struct flush *f, struct send_message *m)
 /* Refused for good is not gone: its owner must be able to see it and to decide. */
 static enum spool_outcome fate_of(const struct send_result *res)
 {
-    return res->code / 100 == 2 ? SPOOL_DELIVERED : res->code / 100 == 5 ? SPOOL_HELD : SPOOL_DEFERRED;
+    return res->code / 100 == 2   ? SPOOL_DELIVERED
+           : res->code / 100 == 5 ? SPOOL_HELD
+                                  : SPOOL_DEFERRED;
 }
 
 /* One line for `postern send --list`, in memory of the message. */
@@ -285,9 +287,10 @@ int send_queue_flush(struct courier *c, char *why)
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return EX_OK; /* nothing was ever queued */
     int r = open_spool(path, &f, reason);
-    int status = r == -EBUSY ? fail(why, EX_TEMPFAIL, "another postern send --flush is at work on %s", path)
-                 : r < 0     ? fail(why, EX_IOERR, "%s", reason)
-                             : work(&f, why);
+    int status = r == -EBUSY
+                     ? fail(why, EX_TEMPFAIL, "another postern send --flush is at work on %s", path)
+                 : r < 0 ? fail(why, EX_IOERR, "%s", reason)
+                         : work(&f, why);
     spool_admin_close(f.admin);
     spool_close(f.spool);
     return status;

@@ -151,9 +151,9 @@ static json_t *message_json(const struct send_about *about, const struct send_me
                                       ? json_pack("{s:o, s:s}", "address", any_text(m->to.list[i]),
                                                   "status", about->queued ? "queued" : "planned")
                                       : recipient_json(m->to.list[i], &m->results[i]));
-    json_t *o = json_pack("{s:s, s:s, s:o, s:I, s:o, s:o}", "file",
-                          about->file ? about->file : "-", "account", about->account->name, "from",
-                          any_text(m->reverse_path), "size", (json_int_t)m->text.size, "server",
+    json_t *o = json_pack("{s:s, s:s, s:o, s:I, s:o, s:o}", "file", about->file ? about->file : "-",
+                          "account", about->account->name, "from", any_text(m->reverse_path),
+                          "size", (json_int_t)m->text.size, "server",
                           server_json(about->account, about->facts), "recipients", to);
     if (about->queued)
         json_object_set_new(o, "queued_as", json_string(about->queued));
@@ -201,7 +201,8 @@ static void say_result(const struct send_report *r,
 static bool all_the_same(const struct send_message *m)
 {
     for (size_t i = 1; i < m->to.n; i++)
-        if (m->results[i].code != m->results[0].code || m->results[i].stage != m->results[0].stage ||
+        if (m->results[i].code != m->results[0].code ||
+            m->results[i].stage != m->results[0].stage ||
             strcmp(m->results[i].text, m->results[0].text) != 0)
             return false;
     return m->results[0].stage != SMTP_STAGE_RCPT;
@@ -248,8 +249,8 @@ static void say_what_stays(const struct send_report *r,
         later += m->results[i].code / 100 == 4;
     }
     if (later)
-        say(r, about->file, "stays in the queue for %zu recipient%s; the next flush tries again", later,
-            later == 1 ? "" : "s");
+        say(r, about->file, "stays in the queue for %zu recipient%s; the next flush tries again",
+            later, later == 1 ? "" : "s");
     if (held)
         say(r, about->file,
             "is held in the queue for %zu recipient%s; look, then: postern send --release %s, or "
@@ -328,7 +329,8 @@ static void print_plan(const struct send_about *about, const struct send_message
     printf("server       %s, port %u%s, %s\n", a->host, account_port_of(a),
            a->port == 0 && a->tls == ACCOUNT_TLS_BY_PORT ? " (else 587 with STARTTLS)" : "",
            tls[account_tls_of(a)]);
-    printf("login        %s%s%s\n", logins[a->login], a->user ? ", as " : "", a->user ? a->user : "");
+    printf("login        %s%s%s\n", logins[a->login], a->user ? ", as " : "",
+           a->user ? a->user : "");
     printf("certificate  %s\n", a->certificate ? a->certificate : "none");
     printf("from         <%s>\n", m->reverse_path);
     for (size_t i = 0; i < m->to.n; i++)

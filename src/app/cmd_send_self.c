@@ -6,7 +6,8 @@
 
 #include <pwd.h>
 
-#define WORD_OCTETS 42 /* of a name in one encoded word: its base64 and what is around it stay below 75 */
+#define WORD_OCTETS                                                                                \
+    42 /* of a name in one encoded word: its base64 and what is around it stay below 75 */
 
 /* The machine's own name, without asking the network: a name server that is away must not hold up a mail. */
 static void read_hostname(struct send_self *self)
@@ -84,7 +85,7 @@ int send_from_field(const char *name, const char *address, struct buf *out)
     struct str s = str_of(name);
     if (!name || s.len == 0)
         return buf_puts(out, address);
-    int r = !str_is_ascii(s) ? put_encoded(s, out)
+    int r = !str_is_ascii(s)     ? put_encoded(s, out)
             : is_plain_phrase(s) ? buf_append_str(out, s)
                                  : put_quoted(s, out);
     return r < 0 ? r : buf_printf(out, " <%s>", address);

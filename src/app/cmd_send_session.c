@@ -34,8 +34,8 @@ static void drop(struct session *s)
 /* The codes that a caller of sendmail would get, for one who speaks SMTP. */
 static void refuse_by(int status, const char *why, struct smtp_reply *reply)
 {
-    bool later = status == EX_TEMPFAIL || status == EX_CANTCREAT || status == EX_OSERR ||
-                 status == EX_IOERR;
+    bool later =
+        status == EX_TEMPFAIL || status == EX_CANTCREAT || status == EX_OSERR || status == EX_IOERR;
     *reply = later ? smtp_reply(451, "4.3.0", "%s", why) : smtp_reply(554, "5.3.5", "%s", why);
 }
 
@@ -55,8 +55,8 @@ static void answer(const struct send_message *m, struct smtp_reply *reply)
     if (!worst)
         *reply = smtp_reply(250, "2.0.0", "%.200s", m->results[0].text);
     else if (sent)
-        *reply = smtp_reply(554, "5.5.0", "Sent to %zu of %zu recipients, but %.100s: %d %.150s", sent,
-                            m->to.n, m->to.list[which], worst->code, worst->text);
+        *reply = smtp_reply(554, "5.5.0", "Sent to %zu of %zu recipients, but %.100s: %d %.150s",
+                            sent, m->to.n, m->to.list[which], worst->code, worst->text);
     else if (worst->code / 100 == 4)
         *reply = smtp_reply(451, "4.3.0", "%.100s: %.200s", m->to.list[which], worst->text);
     else

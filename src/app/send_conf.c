@@ -12,15 +12,14 @@
 /* What may stand for a file: a path, or the URI of an OpenSSL store ("pkcs11:token=..."). */
 static bool is_uri(const char *text)
 {
-    size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    size_t scheme =
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
     return scheme > 1 && text[scheme] == ':';
 }
 
 /* "~/x" is x at home. */
-static void read_file_name(struct loader *l,
-                           const struct conf_node *n,
-                           const struct setting *s,
-                           void *block)
+static void
+read_file_name(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
     const char *home = getenv("HOME");
     if (!n->values || n->is_list || strncmp(n->values->text, "~/", 2) != 0 || !home) {
@@ -34,10 +33,8 @@ static void read_file_name(struct loader *l,
     memcpy((char *)block + s->field, &path, sizeof(path));
 }
 
-static void read_file_or_uri(struct loader *l,
-                             const struct conf_node *n,
-                             const struct setting *s,
-                             void *block)
+static void
+read_file_or_uri(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
     if (n->values && !n->is_list && is_uri(n->values->text))
         setting_text(l, n, s, block);
@@ -46,10 +43,8 @@ static void read_file_or_uri(struct loader *l,
 }
 
 /* Asked for so often that the answer deserves words of its own. */
-static void read_password(struct loader *l,
-                          const struct conf_node *n,
-                          const struct setting *s,
-                          void *block)
+static void
+read_password(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
     (void)s;
     (void)block;
@@ -58,10 +53,8 @@ static void read_password(struct loader *l,
                    "you can read, and password-file = \"FILE\", or password-command = \"COMMAND\"");
 }
 
-static void read_host(struct loader *l,
-                      const struct conf_node *n,
-                      const struct setting *s,
-                      void *block)
+static void
+read_host(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
     struct account *a = block;
     (void)s;
@@ -128,8 +121,9 @@ static void check_login(struct loader *l, const struct conf_node *b, const struc
     bool certificate = a->login == ACCOUNT_LOGIN_EXTERNAL || a->login == ACCOUNT_LOGIN_IMPLICIT;
     bool by_password = a->login == ACCOUNT_LOGIN_PLAIN || a->login == ACCOUNT_LOGIN_SCRAM;
     if (certificate && !a->certificate)
-        config_mistake(l, place_of(b, "login"),
-                       "this login is by certificate and there is none; write certificate = \"FILE\"");
+        config_mistake(
+            l, place_of(b, "login"),
+            "this login is by certificate and there is none; write certificate = \"FILE\"");
     if (by_password && (!a->user || !password))
         config_mistake(l, place_of(b, "login"),
                        "this login is by password; write user = \"NAME\" and password-file = "
@@ -173,8 +167,9 @@ static void load_account(struct loader *l,
     if (!b->title)
         config_mistake(l, b, "this account has no name; write account work { ... }");
     else if (!config_is_name(b->title))
-        config_mistake(l, b, "\"%s\" is no name for an account; use letters, digits, \"-\", \"_\" "
-                             "and \".\"",
+        config_mistake(l, b,
+                       "\"%s\" is no name for an account; use letters, digits, \"-\", \"_\" "
+                       "and \".\"",
                        b->title);
     for (const struct conf_node *n = root->items; b->title && n != b; n = n->next)
         if (n->is_block && n->title && strcmp(n->title, b->title) == 0)
@@ -204,9 +199,11 @@ static size_t count_accounts(const struct conf_node *root)
     return n;
 }
 
-static void load(struct loader *l, const struct conf_node *root, bool system, struct send_conf *into)
+static void
+load(struct loader *l, const struct conf_node *root, bool system, struct send_conf *into)
 {
-    struct account *all = config_room(l, (into->n_accounts + count_accounts(root) + 1) * sizeof(*all));
+    struct account *all =
+        config_room(l, (into->n_accounts + count_accounts(root) + 1) * sizeof(*all));
     if (!all)
         return;
     if (into->n_accounts)

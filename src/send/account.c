@@ -70,8 +70,7 @@ static const struct account *first_that(const struct account *list,
     return NULL;
 }
 
-static const struct account *
-default_of(const struct account *list, size_t n, bool system)
+static const struct account *default_of(const struct account *list, size_t n, bool system)
 {
     const struct account *only = NULL;
     size_t count = 0;

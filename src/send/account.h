@@ -9,7 +9,12 @@
 #include "base/str.h"
 
 /* In the order of the names in the files; the first is chosen by the port. */
-enum account_tls { ACCOUNT_TLS_BY_PORT, ACCOUNT_TLS_IMPLICIT, ACCOUNT_TLS_STARTTLS, ACCOUNT_TLS_OFF };
+enum account_tls {
+    ACCOUNT_TLS_BY_PORT,
+    ACCOUNT_TLS_IMPLICIT,
+    ACCOUNT_TLS_STARTTLS,
+    ACCOUNT_TLS_OFF
+};
 
 enum account_login {
     ACCOUNT_LOGIN_AUTO, /* the best that certificate, password and server allow (docs/SEND.md has the table) */
@@ -40,10 +45,12 @@ struct account { /* strings belong to whoever made it */
     const char *user, *password_file, *password_command;
     const char *authzid;
 
-    char **from; /* addresses and domains it is for; the first address is the sender where none is named */
+    char **
+        from; /* addresses and domains it is for; the first address is the sender where none is named */
     size_t n_from;
     const char *sender; /* the reverse-path, whatever else says; NULL: by -f or the message */
-    const char *domain; /* completes addresses without one; NULL: that of `from`, or the machine's name */
+    const char
+        *domain; /* completes addresses without one; NULL: that of `from`, or the machine's name */
     const char *hostname;
     int64_t timeout_ms;
 };

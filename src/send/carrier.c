@@ -1,9 +1,12 @@
 #include "send/carrier.h"
 
+#include "base/clock.h"
+#include "cert/describe.h"
 #include "send/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 struct carrier {
     struct loop *loop;
@@ -15,10 +18,10 @@ struct carrier {
     char port[8];
     struct link *link; /* NULL: no connection */
     struct carrier_facts facts;
-    unsigned given;   /* messages the connection was given */
-    bool was_ready;   /* so it is good for something */
-    bool contact;     /* the server was reached */
-    bool second_port; /* 587 is being tried, or was taken */
+    unsigned given;                    /* messages the connection was given */
+    bool was_ready;                    /* so it is good for something */
+    bool contact;                      /* the server was reached */
+    bool second_port;                  /* 587 is being tried, or was taken */
     char first_words[CARRIER_WHY_MAX]; /* why 465 was not */
 
     /* the message in hand */
@@ -253,8 +256,10 @@ static void on_again(void *ctx, const struct smtp_outcome *o)
 {
     struct carrier *c = ctx;
     char note[CARRIER_WHY_MAX];
-    (void)snprintf(note, sizeof(note), "the server has closed after it said %d %.200s; connecting again for another login",
-                   o->code, o->text);
+    (void)snprintf(
+        note, sizeof(note),
+        "the server has closed after it said %d %.200s; connecting again for another login",
+        o->code, o->text);
     if (c->hooks.note)
         c->hooks.note(c->hooks.arg, note);
 }
@@ -355,7 +360,9 @@ static void open_link(struct carrier *c)
     c->was_ready = c->contact = false;
     char note[CARRIER_WHY_MAX];
     (void)snprintf(note, sizeof(note), "connecting to %.250s, port %s%s", c->cfg.host, c->port,
-                   implicit ? ", TLS from the start" : c->tls ? ", STARTTLS" : ", without TLS");
+                   implicit ? ", TLS from the start"
+                   : c->tls ? ", STARTTLS"
+                            : ", without TLS");
     if (c->hooks.note)
         c->hooks.note(c->hooks.arg, note);
     c->link = link_open(c->loop, &c->cfg, &link_ops, c);
@@ -398,6 +405,49 @@ static int set_up_tls(struct carrier *c, char *why)
     return tls_client_context_new(&cfg, &c->tls, why);
 }
 
+static int say(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
+
+static int say(char *why, int error, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, CARRIER_WHY_MAX, fmt, ap);
+    va_end(ap);
+    return error;
+}
+
+static const char *day(int64_t wall_ms, char out[16])
+{
+    time_t s = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&s, &tm) || strftime(out, 16, "%Y-%m-%d", &tm) == 0)
+        (void)strcpy(out, "?");
+    return out;
+}
+
+/* A server that is shown a certificate out of date may answer in many ways, few of which name the cause: so it is not
+ * asked.  What is no PEM file (PKCS#12, a store) is left to the server's judgement. */
+static int check_dates(const char *file, char *why)
+{
+    struct cert_bundle b = {0};
+    char ignored[CERT_WHY_MAX], date[16];
+    if (cert_bundle_load(file, &b, ignored) < 0)
+        return 0;
+    struct cert_description d;
+    cert_describe(b.leaf, &d);
+    int64_t now = clock_wall_ms();
+    int r = 0;
+    if (d.not_after_ms < now)
+        r = say(why, -EKEYEXPIRED, "our certificate %s has expired on %s; the server was not asked",
+                file, day(d.not_after_ms, date));
+    else if (d.not_before_ms > now)
+        r = say(why, -EKEYREJECTED, "our certificate %s is valid from %s on, not before", file,
+                day(d.not_before_ms, date));
+    cert_description_done(&d);
+    cert_bundle_done(&b);
+    return r;
+}
+
 /* docs/SEND.md has the table. */
 static unsigned permitted(const struct account *a, bool password)
 {
@@ -409,8 +459,8 @@ static unsigned permitted(const struct account *a, bool password)
         [ACCOUNT_LOGIN_SCRAM] = SMTP_LOGIN_SCRAM,
         [ACCOUNT_LOGIN_NONE] = 0,
     };
-    unsigned have = (a->certificate ? SMTP_LOGIN_CERTIFICATE : 0U) |
-                    (password ? SMTP_LOGIN_PASSWORD : 0U);
+    unsigned have =
+        (a->certificate ? SMTP_LOGIN_CERTIFICATE : 0U) | (password ? SMTP_LOGIN_PASSWORD : 0U);
     return sets[a->login] & have;
 }
 
@@ -462,10 +512,8 @@ int carrier_new(struct loop *l,
     c->hooks = *hooks;
     buf_init(&c->password, SECRET_MAX);
     int r = set_up_tls(c, why);
-    if (r < 0) {
-        carrier_free(c);
-        return r;
-    }
+    if (r == 0 && account->certificate)
+        r = check_dates(account->certificate, why);
     c->cfg = (struct link_config){
         .host = account->host,
         .tls = c->tls,
@@ -474,7 +522,8 @@ int carrier_new(struct loop *l,
         .smtp = {.hostname = hostname,
                  .tls = c->tls ? SMTP_CLIENT_TLS_REQUIRE : SMTP_CLIENT_TLS_OFF},
     };
-    r = set_up_login(c, why);
+    if (r == 0)
+        r = set_up_login(c, why);
     if (r < 0) {
         carrier_free(c);
         return r;

@@ -22,9 +22,9 @@ struct carrier;
 struct send_result { /* of one recipient */
     int code;        /* 0: none yet */
     char enhanced[12];
-    char *text;              /* one line */
+    char *text; /* one line */
     enum smtp_stage stage;
-    bool ours;               /* our words, not the server's */
+    bool ours; /* our words, not the server's */
 };
 
 /* What is asked of the server beside delivery; strings are borrowed. */
@@ -47,7 +47,8 @@ struct send_message {
     struct recipients to;
     bool header_is_8bit, body_is_8bit;
     struct send_wishes wishes;
-    struct send_result *results; /* parallel to `to`, made by the carrier, freed by send_message_done() */
+    struct send_result
+        *results; /* parallel to `to`, made by the carrier, freed by send_message_done() */
 };
 void send_message_init(struct send_message *m);
 void send_message_done(struct send_message *m);

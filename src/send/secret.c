@@ -44,7 +44,8 @@ static int keep_first_line(struct buf *out, const char *from, char *why)
     size_t len = strcspn(out->data, "\r\n");
     explicit_bzero(out->data + len, out->len - len);
     out->len = len;
-    return len ? 0 : say(why, -ENODATA, "%s: the first line, which is the password, is empty", from);
+    return len ? 0
+               : say(why, -ENODATA, "%s: the first line, which is the password, is empty", from);
 }
 
 static int check_file(int fd, const char *path, char *why)
@@ -57,7 +58,8 @@ static int check_file(int fd, const char *path, char *why)
     if (st.st_uid != geteuid() && st.st_uid != 0)
         return say(why, -EACCES, "%s holds a password and belongs to somebody else", path);
     if (st.st_mode & 077)
-        return say(why, -EACCES, "%s holds a password and others may read it; chmod 600 %s", path, path);
+        return say(why, -EACCES, "%s holds a password and others may read it; chmod 600 %s", path,
+                   path);
     return 0;
 }
 
@@ -141,7 +143,8 @@ int secret_from_command(const char *command, int64_t timeout_ms, struct buf *out
         (void)kill(pid, SIGTERM);
     int status = wait_for(pid);
     if (r == -ETIMEDOUT)
-        return say(why, r, "the password command took longer than %lld s", (long long)timeout_ms / 1000);
+        return say(why, r, "the password command took longer than %lld s",
+                   (long long)timeout_ms / 1000);
     if (r < 0)
         return say(why, r, "the password command: %s",
                    r == -EMSGSIZE ? "this is too long for a password" : strerror(-r));

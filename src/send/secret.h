@@ -17,6 +17,7 @@
 MUST_USE int secret_from_file(const char *path, struct buf *out, char *why);
 
 /* By /bin/sh; its standard error is ours, its standard input is empty. */
-MUST_USE int secret_from_command(const char *command, int64_t timeout_ms, struct buf *out, char *why);
+MUST_USE int
+secret_from_command(const char *command, int64_t timeout_ms, struct buf *out, char *why);
 
 #endif

@@ -55,15 +55,17 @@ static int open_store(const char *path, struct store **ret, char *why)
     return r;
 }
 
+/* -EIO when the source ends before its size. */
 static int read_piece(struct deposit *d, int64_t offset)
 {
+    size_t want = (size_t)MIN(d->source->size - offset, (int64_t)SPOOL_CHUNK);
     buf_clear(&d->piece);
-    int r = buf_reserve(&d->piece, SPOOL_CHUNK);
-    while (r == 0 && d->piece.len < SPOOL_CHUNK) {
+    int r = buf_reserve(&d->piece, want);
+    while (r == 0 && d->piece.len < want) {
         ssize_t n = d->source->read(d->source->arg, offset + (int64_t)d->piece.len,
-                                    d->piece.data + d->piece.len, SPOOL_CHUNK - d->piece.len);
+                                    d->piece.data + d->piece.len, want - d->piece.len);
         if (n <= 0)
-            return (int)n;
+            return n < 0 ? (int)n : -EIO;
         d->piece.len += (size_t)n;
     }
     return r;
@@ -74,8 +76,6 @@ static int put_chunks(struct deposit *d)
     int r = 0;
     for (int64_t done = 0, seq = 0; r == 0 && done < d->source->size; seq++) {
         r = read_piece(d, done);
-        if (r == 0 && d->piece.len == 0)
-            r = -EIO; /* it ends before its size */
         if (r == 0)
             r = store_put_chunk(d->store, d->parcel->message.id, seq, buf_str(&d->piece));
         done += (int64_t)d->piece.len;
@@ -147,6 +147,8 @@ int spool_deposit(const char *database,
                        r == -ENOSPC ? "there is no room on the disk" : strerror(-r));
     else
         id_format(d.parcel->message.id, ret_id);
+    if (r == 0)
+        why[0] = '\0'; /* of the first try, which made the file */
     parcel_free(d.parcel);
     buf_done(&d.piece);
     store_close(d.store);

@@ -23,7 +23,8 @@ struct result {
     int error;
 };
 
-static void run(const struct intake_config *cfg, struct str in, const uint8_t *steer, struct result *ret)
+static void
+run(const struct intake_config *cfg, struct str in, const uint8_t *steer, struct result *ret)
 {
     send_text_init(&ret->text);
     recipients_init(&ret->to);

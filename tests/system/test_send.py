@@ -116,6 +116,17 @@ def test_server_is_verified(house, zoo, home, token):
     assert not house.mailbox(BOB).holding(token)
 
 
+def test_an_expired_certificate_of_ours(house, zoo, home, token):
+    """It is said before anybody is asked: servers answer this in many ways, few of which name the cause."""
+    port = house["implicit-implicit"].port
+    home.write(account("old", port, zoo, "expired"), account("new", port, zoo, "future"))
+    mark = house.log.mark()
+    for name, said in (("old", "has expired on "), ("new", "is valid from ")):
+        done = home.send("-t", "-a", name, input=message(token), status=78)
+        assert said in done.stderr and zoo["expired" if name == "old" else "future"].certificate.name in done.stderr
+    assert not house.log.find("connect", since=mark)
+
+
 def test_never_in_the_clear(hop, home, token):
     """STLS-13: a server without STARTTLS gets no message from an account with TLS."""
     h = hop()

@@ -11,15 +11,15 @@ static char boss_addresses[][24] = {"boss@home.example", "alice@work.example"};
 static char *boss_from[] = {boss_addresses[0], boss_addresses[1]};
 
 static const struct account list[] = {
-    {.name = "relay", .system = true},
-    {.name = "all",   .system = true,  .from = boss_from, .n_from = 2},
-    {.name = "work",  .from = work_from,      .n_from = 2},
-    {.name = "home",  .from = home_from,      .n_from = 2},
+    {.name = "relay", .system = true   },
+    {            .name = "all", .system = true, .from = boss_from, .n_from = 2},
+    { .name = "work",  .from = work_from, .n_from = 2},
+    {.name = "home",  .from = home_from, .n_from = 2},
 };
 static const struct account with_default[] = {
-    {.name = "work", .from = work_from, .n_from = 2},
-    {.name = "default"},
-    {.name = "default", .system = true},
+    {.name = "work",    .from = work_from, .n_from = 2},
+    {.name = "default"                },
+    {.name = "default", .system = true                 },
 };
 static const struct account alone[] = {
     {.name = "only", .system = true, .from = work_from, .n_from = 2},
@@ -37,15 +37,15 @@ static void the_sender_chooses(void **state)
     static const struct {
         const char *sender, *want;
     } rows[] = {
-        {"alice@work.example", "work"}, /* the user's before the machine's */
-        {"ALICE@work.example", "work"},
+        {"alice@work.example",   "work"}, /* the user's before the machine's */
+        {"ALICE@work.example",   "work"},
         {"x@lists.work.example", "work"},
-        {"x@work.example", "-"},
-        {"boss@home.example", "home"}, /* a domain of the user before an address of the machine */
-        {"alice@home.example", "home"},
-        {"x@sub.home.example", "-"},
-        {"x@elsewhere.example", "-"},
-        {"", "-"},
+        {"x@work.example",       "-"   },
+        {"boss@home.example",    "home"}, /* a domain of the user before an address of the machine */
+        {"alice@home.example",   "home"},
+        {"x@sub.home.example",   "-"   },
+        {"x@elsewhere.example",  "-"   },
+        {"",                     "-"   },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *got = chosen(list, ARRAY_LEN(list), rows[i].sender);

@@ -160,10 +160,10 @@ static void eight_bits_are_noticed(void **state)
         const char *name, *in;
         bool header, body;
     } table[] = {
-        {"ascii",     HEAD "\nhi\n",                         false, false},
-        {"in a body", HEAD "\nh\xc3\xa9\n",                  false, true },
-        {"on top",    "Subject: h\xc3\xa9\n" HEAD "\nhi\n",  true,  false},
-        {"both",      "Subject: \xff\n" HEAD "\n\xff\n",     true,  true },
+        {"ascii",     HEAD "\nhi\n",                        false, false},
+        {"in a body", HEAD "\nh\xc3\xa9\n",                 false, true },
+        {"on top",    "Subject: h\xc3\xa9\n" HEAD "\nhi\n", true,  false},
+        {"both",      "Subject: \xff\n" HEAD "\n\xff\n",    true,  true },
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct row row = {.in = table[i].in};
@@ -212,7 +212,8 @@ static void addresses_are_completed_and_come_once(void **state)
     assert_int_equal(recipients_read(&r, STR("root@y.org, b@x.org, \"q@q\"@x.org, B@x.org")), 4);
     assert_int_equal(recipients_read(&r, STR("no address")), -EINVAL);
     assert_int_equal(recipients_complete(&r, "y.org"), 0);
-    static const char *const want[] = {"root@y.org", "b@x.org", "a@x.org", "\"q@q\"@x.org", "B@x.org"};
+    static const char *const want[] = {"root@y.org", "b@x.org", "a@x.org", "\"q@q\"@x.org",
+                                       "B@x.org"};
     assert_int_equal(r.n, ARRAY_LEN(want));
     for (size_t i = 0; i < r.n; i++)
         assert_string_equal(r.list[i], want[i]);

@@ -68,16 +68,16 @@ static void names_that_servers_give(void **state)
     static const struct {
         const char *text, *want;
     } rows[] = {
-        {"Queued as 1mf3k9q0zabc", "1mf3k9q0zabc"},
-        {"Ok: queued as 4XyZ0123ab", "4XyZ0123ab"},
-        {"OK id=1rABcd-000123-4e", "1rABcd-000123-4e"},
-        {"4ATBx0Z1012345 Message accepted for delivery", "4ATBx0Z1012345"},
-        {"<a@b.example> Queued mail for delivery", ""},
-        {"Ok: queued as ABC.\nmore", "ABC"},
-        {"Ok, queued as <abc@mail.example>", "abc@mail.example"},
-        {"OK", ""},
-        {"", ""},
-        {"queued as ", ""},
+        {"Queued as 1mf3k9q0zabc",                       "1mf3k9q0zabc"    },
+        {"Ok: queued as 4XyZ0123ab",                     "4XyZ0123ab"      },
+        {"OK id=1rABcd-000123-4e",                       "1rABcd-000123-4e"},
+        {"4ATBx0Z1012345 Message accepted for delivery", "4ATBx0Z1012345"  },
+        {"<a@b.example> Queued mail for delivery",       ""                },
+        {"Ok: queued as ABC.\nmore",                     "ABC"             },
+        {"Ok, queued as <abc@mail.example>",             "abc@mail.example"},
+        {"OK",                                           ""                },
+        {"",                                             ""                },
+        {"queued as ",                                   ""                },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char id[OUTCOME_ID_MAX];

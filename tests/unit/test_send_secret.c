@@ -33,17 +33,17 @@ static void files(void **state)
         int want;
         const char *password, *why;
     } rows[] = {
-        {"a line",            "geheim\n",        7, 0600, 0, "geheim", NULL},
-        {"without line end",  "geheim",          6, 0400, 0, "geheim", NULL},
-        {"of another system", "geheim\r\n",      8, 0600, 0, "geheim", NULL},
-        {"spaces belong",     " ge heim \n",    10, 0600, 0, " ge heim ", NULL},
-        {"more lines",        "geheim\nuser\n", 12, 0600, 0, "geheim", NULL},
-        {"empty",             "",                0, 0600, -ENODATA, NULL, "is empty"},
-        {"an empty line",     "\ngeheim\n",      8, 0600, -ENODATA, NULL, "is empty"},
-        {"the group reads",   "geheim\n",        7, 0640, -EACCES, NULL, "chmod 600"},
-        {"everybody reads",   "geheim\n",        7, 0604, -EACCES, NULL, "chmod 600"},
-        {"the group writes",  "geheim\n",        7, 0620, -EACCES, NULL, "chmod 600"},
-        {"too long",          long_text, sizeof(long_text), 0600, -EMSGSIZE, NULL, "too long"},
+        {"a line",            "geheim\n",       7,                 0600, 0,         "geheim",    NULL       },
+        {"without line end",  "geheim",         6,                 0400, 0,         "geheim",    NULL       },
+        {"of another system", "geheim\r\n",     8,                 0600, 0,         "geheim",    NULL       },
+        {"spaces belong",     " ge heim \n",    10,                0600, 0,         " ge heim ", NULL       },
+        {"more lines",        "geheim\nuser\n", 12,                0600, 0,         "geheim",    NULL       },
+        {"empty",             "",               0,                 0600, -ENODATA,  NULL,        "is empty" },
+        {"an empty line",     "\ngeheim\n",     8,                 0600, -ENODATA,  NULL,        "is empty" },
+        {"the group reads",   "geheim\n",       7,                 0640, -EACCES,   NULL,        "chmod 600"},
+        {"everybody reads",   "geheim\n",       7,                 0604, -EACCES,   NULL,        "chmod 600"},
+        {"the group writes",  "geheim\n",       7,                 0620, -EACCES,   NULL,        "chmod 600"},
+        {"too long",          long_text,        sizeof(long_text), 0600, -EMSGSIZE, NULL,        "too long" },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP(buf_wipe) struct buf out = BUF_INIT(SECRET_MAX);
@@ -70,14 +70,14 @@ static void commands(void **state)
         int want;
         const char *password, *why;
     } rows[] = {
-        {"echo geheim",                        0,         "geheim", NULL},
-        {"printf 'geheim\\nuser: me\\n'",      0,         "geheim", NULL},
-        {"read x || echo no input",            0,         "no input", NULL},
-        {"true",                               -ENODATA,  NULL, "is empty"},
-        {"echo geheim; exit 3",                -EIO,      NULL, "exit code 3"},
-        {"kill -9 $$",                         -EIO,      NULL, "signal 9"},
-        {"exec head -c 5000 /dev/zero",        -EMSGSIZE, NULL, "too long"},
-        {"/does/not/exist 2>/dev/null",        -EIO,      NULL, "exit code 127"},
+        {"echo geheim",                   0,         "geheim",   NULL           },
+        {"printf 'geheim\\nuser: me\\n'", 0,         "geheim",   NULL           },
+        {"read x || echo no input",       0,         "no input", NULL           },
+        {"true",                          -ENODATA,  NULL,       "is empty"     },
+        {"echo geheim; exit 3",           -EIO,      NULL,       "exit code 3"  },
+        {"kill -9 $$",                    -EIO,      NULL,       "signal 9"     },
+        {"exec head -c 5000 /dev/zero",   -EMSGSIZE, NULL,       "too long"     },
+        {"/does/not/exist 2>/dev/null",   -EIO,      NULL,       "exit code 127"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP(buf_wipe) struct buf out = BUF_INIT(SECRET_MAX);
