@@ -292,26 +292,48 @@ static bool take_hold_for(struct send_request *rq, const char *value)
     return true;
 }
 
-/* "2026-12-01T08:00:00Z" as it is, "2026-12-01 08:00" by the clock on the wall. */
-static bool take_hold_until(struct send_request *rq, const char *value)
+/* "Z", "+01:00": how far the time before it is ahead, in seconds. */
+static bool read_offset(const char *text, int64_t *ret_s)
 {
-    struct tm tm = {.tm_isdst = -1};
+    unsigned hours, minutes;
+    int len = 0;
+    if (strcmp(text, "Z") == 0) {
+        *ret_s = 0;
+        return true;
+    }
+    if ((*text != '+' && *text != '-') || strlen(text) != 6 ||
+        sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &len) != 2 || len != 5)
+        return false;
+    *ret_s = (int64_t)(hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
+    return true;
+}
+
+/* "2026-12-01T08:00:00Z" and with an offset (RFC 3339), or "2026-12-01 08:00" by the clock on the wall. */
+static bool read_time(const char *value, int64_t *ret_s)
+{
+    struct tm tm = {0};
+    int64_t offset;
     const char *rest = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest && *rest && strlen(value) < sizeof(rq->hold_until) &&
-        !str_has_control(str_of(value))) {
-        (void)strcpy(rq->hold_until, value);
-        rq->wishes.hold_until = rq->hold_until;
-        return strcmp(rest, "Z") == 0 || ((*rest == '+' || *rest == '-') && strlen(rest) == 6);
+    if (rest && read_offset(rest, &offset)) {
+        *ret_s = (int64_t)timegm(&tm) - offset;
+        return true;
     }
     tm = (struct tm){.tm_isdst = -1};
     rest = strptime(value, "%Y-%m-%d %H:%M", &tm);
     if (!rest || *rest)
         return false;
-    time_t when = mktime(&tm);
+    *ret_s = (int64_t)mktime(&tm);
+    return *ret_s > 0;
+}
+
+static bool take_hold_until(struct send_request *rq, const char *value)
+{
+    int64_t s = 0;
     struct tm utc;
-    if (when == (time_t)-1 || !gmtime_r(&when, &utc))
+    if (!read_time(value, &s) || !gmtime_r(&(time_t){(time_t)s}, &utc))
         return false;
     rq->wishes.hold_until = rq->hold_until;
+    rq->wishes.hold_until_ms = s * 1000;
     return strftime(rq->hold_until, sizeof(rq->hold_until), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0;
 }
 

@@ -78,18 +78,12 @@ envelope_of(const struct courier *c, const struct send_message *m, int64_t now)
         .body = m->header_is_8bit || m->body_is_8bit ? SPOOL_BODY_8BITMIME : SPOOL_BODY_7BIT,
         .smtputf8 = w->smtputf8,
         .received_ms = now,
+        .release_ms = w->hold_for ? now + w->hold_for * 1000 : w->hold_until_ms,
+        .deliver_by_ms = w->deliver_by.mode ? now + w->deliver_by.seconds * 1000 : 0,
+        .by_mode = w->deliver_by.mode,
+        .priority = w->priority,
+        .tls = w->requiretls ? SPOOL_TLS_REQUIRED : SPOOL_TLS_USUAL,
     };
-}
-
-/* What the spool has no place for must not be forgotten in silence. */
-static const char *not_kept(const struct courier *c, const struct send_message *m)
-{
-    const struct send_wishes *w = &m->wishes;
-    if (!c->chosen)
-        return "--host: the server must be an account of send.conf, as it is needed later";
-    if (w->hold_for || w->hold_until || w->deliver_by.mode)
-        return "--hold-for, --hold-until and --deliver-by";
-    return w->requiretls ? "--requiretls" : w->has_priority ? "--priority" : NULL;
 }
 
 int send_queue_put(struct courier *c,
@@ -98,8 +92,10 @@ int send_queue_put(struct courier *c,
                    char *why)
 {
     char path[4096], folder[4096], reason[SPOOL_WHY_MAX] = "";
-    if (not_kept(c, m))
-        return fail(why, EX_USAGE, "--queue goes not together with %s", not_kept(c, m));
+    if (!c->chosen)
+        return fail(why, EX_USAGE,
+                    "--queue goes not together with --host: the server must be an account of "
+                    "send.conf, as it is needed later");
     if (!queue_folder(folder, sizeof(folder)) || !queue_path(path, sizeof(path)))
         return no_home(why);
     int r = make_folder(folder);
@@ -167,6 +163,20 @@ static int fetch(struct flush *f, struct send_text *text)
     return r == 0 && (int64_t)text->size != f->in_hand->size ? -EIO : r;
 }
 
+/* What was asked for counts from when the message was queued. */
+static void unpack_schedule(const struct spool_envelope *env, int64_t now, struct send_wishes *w)
+{
+    if (env->release_ms > now)
+        w->hold_for = (env->release_ms - now + 999) / 1000;
+    if (env->by_mode)
+        w->deliver_by = (struct smtp_deliver_by){.seconds = (env->deliver_by_ms - now) / 1000,
+                                                 .mode = env->by_mode,
+                                                 .trace = env->by_trace};
+    w->priority = env->priority;
+    w->has_priority = env->priority != 0;
+    w->requiretls = env->tls == SPOOL_TLS_REQUIRED;
+}
+
 static int unpack(struct flush *f, struct send_message *m)
 {
     const struct spool_message *sm = f->in_hand;
@@ -176,10 +186,30 @@ static int unpack(struct flush *f, struct send_message *m)
     m->wishes.envid = sm->envelope.envid;
     m->wishes.ret = sm->envelope.ret;
     m->wishes.notify = sm->n_targets ? sm->targets[0].notify : 0;
+    unpack_schedule(&sm->envelope, clock_wall_ms(), &m->wishes);
     int r = 0;
     for (size_t i = 0; r == 0 && i < sm->n_targets; i++)
         r = recipients_add(&m->to, str_of(sm->targets[i].address));
     return r < 0 ? r : fetch(f, &m->text);
+}
+
+/* [rfc2852 4] Nobody is asked to deliver what should have come back by now. */
+static bool is_too_late(const struct send_message *m)
+{
+    return m->wishes.deliver_by.mode == 'R' && m->wishes.deliver_by.seconds <= 0;
+}
+
+static int send_it(struct courier *c, struct send_message *m, char *why)
+{
+    static const struct smtp_outcome late = {.code = 554,
+                                             .enhanced = "5.4.7",
+                                             .text = "the deadline passed in the queue",
+                                             .stage = SMTP_STAGE_MAIL,
+                                             .ours = true};
+    if (!is_too_late(m))
+        return courier_send(c, m, why);
+    send_message_fail(m, &late);
+    return EX_OK;
 }
 
 /* Refused for good is not gone: its owner must be able to see it and to decide. */
@@ -230,11 +260,11 @@ static void carry(struct flush *f)
     if (status == EX_OK)
         status = courier_choose(c, f->in_hand->envelope.identity, "", why);
     if (status == EX_OK)
-        status = courier_send(c, &m, why);
+        status = send_it(c, &m, why);
     if (status == EX_OK) {
         struct send_about about = {.file = name,
                                    .account = &c->account,
-                                   .facts = carrier_facts(c->carrier),
+                                   .facts = c->carrier ? carrier_facts(c->carrier) : NULL,
                                    .from_queue = true};
         send_report_message(c->report, &about, &m);
     } else {

@@ -35,6 +35,7 @@ struct send_wishes {
     bool requiretls, smtputf8;
     int64_t hold_for;       /* seconds; 0: none */
     const char *hold_until; /* date-time of RFC 3339 */
+    int64_t hold_until_ms;  /* the same, wall clock */
     struct smtp_deliver_by deliver_by;
     bool has_priority;
     int priority;

@@ -322,6 +322,24 @@ def test_some_recipients(hop, home, token):
     assert h.wait(token).recipients == [BOB]
 
 
+def able_script(lines):
+    """A server with the extensions of scheduling, which takes everything and remembers the lines."""
+    def script(peer):
+        peer.say("220 hop.example.net ESMTP")
+        while (line := peer.line()) is not None:
+            lines.append(line)
+            if line.startswith("EHLO"):
+                peer.say("250-hop.example.net", "250-DSN", "250-DELIVERBY", "250-MT-PRIORITY", "250-SIZE",
+                         "250 FUTURERELEASE 999999 2030-01-01T00:00:00Z")
+            elif line.startswith("DATA"):
+                peer.say("354 go")
+                peer.text()
+                peer.say("250 OK")
+            else:
+                peer.say("250 OK")
+    return script
+
+
 @pytest.mark.parametrize("words,name", [
     (("-N", "success"), "DSN"), (("-R", "hdrs"), "DSN"), (("-V", "x"), "DSN"), (("--hold-for", "2h"), "FUTURERELEASE"),
     (("--hold-until", "2030-01-01 08:00"), "FUTURERELEASE"), (("--deliver-by", "4h"), "DELIVERBY"),
@@ -338,21 +356,7 @@ def test_what_the_server_lacks(hop, home, token, words, name):
 
 def test_parameters_reach_the_server(script, home, token):
     lines = []
-
-    def able(peer):
-        peer.say("220 hop.example.net ESMTP")
-        while (line := peer.line()) is not None:
-            lines.append(line)
-            if line.startswith("EHLO"):
-                peer.say("250-hop.example.net", "250-DSN", "250-DELIVERBY", "250-MT-PRIORITY", "250-SIZE",
-                         "250 FUTURERELEASE 999999 2030-01-01T00:00:00Z")
-            elif line.startswith("DATA"):
-                peer.say("354 go")
-                peer.text()
-                peer.say("250 OK")
-            else:
-                peer.say("250 OK")
-    home.write(at(script(able)))
+    home.write(at(script(able_script(lines))))
     home.send("-t", "-N", "success,failure", "-R", "full", "-V", "a=b", "--hold-for", "2h", "--deliver-by", "4h",
               "--priority", "-3", input=message(token))
     mail = next(line for line in lines if line.startswith("MAIL"))
@@ -542,6 +546,23 @@ def test_a_large_message_through_the_queue(house, zoo, home, token):
     home.send("-t", "--queue", input=message(token, body=body))
     home.send("--flush")
     assert house.mailbox(BOB).wait(token).body.decode() == body
+
+
+def test_wishes_through_the_queue(script, home, token):
+    """What was asked of the server is asked when the message goes, counted from when it was queued."""
+    lines = []
+    home.write(at(script(able_script(lines))))
+    home.send("-t", "--queue", "-N", "delay", "-R", "hdrs", "-V", "x", "--hold-for", "2h", "--deliver-by", "4h,notify",
+              "--priority", "5", input=message(token))
+    home.send("--flush")
+    mail = next(line for line in lines if line.startswith("MAIL"))
+    for word in ("RET=HDRS", "ENVID=x", "MT-PRIORITY=5"):
+        assert word in mail.split(), mail
+    assert 7000 < int(re.search(r"HOLDFOR=(\d+)", mail)[1]) <= 7200
+    assert 14000 < int(re.search(r"BY=(\d+);N", mail)[1]) <= 14400
+    assert any(line.endswith("NOTIFY=DELAY") for line in lines if line.startswith("RCPT"))
+    home.send("-t", "--queue", "--requiretls", input=message(token))
+    assert "REQUIRETLS" in home.send("--flush", status=None).stderr
 
 
 def test_queue_wants_an_account(home):
