@@ -85,7 +85,8 @@ def test_what_openssl_says(serve, ca, tmp_path, mode):
 
 @pytest.mark.parametrize("listener", ("starttls", "implicit"))
 def test_no_answer_hard(serve, ca, listener):
-    """Hard: without an answer the client is told to come again; others are served while it waits."""
+    """Hard: without an answer the client is told to come again, long before two minutes have passed (SUB-10); others are
+    served while it waits."""
     silent = Silent()
     server = serve(silent.port, "hard")
     alice = ca.issue("alice", [ALICE])

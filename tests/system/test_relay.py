@@ -1,4 +1,6 @@
 """Deliveries: by every kind of route to next hops that are not ours, and what becomes of what they refuse."""
+import email
+import email.policy
 import os
 import re
 import shutil
@@ -125,6 +127,25 @@ def test_route(carrier, hops, route):
     for address in got.recipients:
         event = carrier.log.wait("delivered", to=address, since=0)
         assert event["code"] == "250" and (event.get("tls") or "") == tls
+
+
+def test_what_goes_out_is_well_formed(carrier, hops):
+    """MSG-01: whatever came in and was taken, a strict parser has nothing to say about what goes out."""
+    token = uuid.uuid4().hex
+    with carrier.connect("in", "good") as c:
+        c.mail(ALICE, "u@plain.test")
+        c.message(f"From: {ALICE}\r\nTo: u@plain.test\r\nBcc: hidden@plain.test\r\nReturn-Path: <x@y.example>\r\n"
+                  f"Subject: {token}\r\nX-Folded: a\r\n\tb\r\nX-Long: {'x ' * 400}\r\n\r\n"
+                  f"..dots\r\n{'y' * 998}\r\n".encode())
+    got = hops.plain.wait(token)
+    assert not re.search(rb"[^\r]\n|\r[^\n]", got.content)
+    assert max(map(len, got.content.split(b"\r\n"))) <= 998
+    parsed = email.message_from_bytes(got.content, policy=email.policy.SMTP.clone(raise_on_defect=True))
+    for field in ("Received", "Date", "Message-ID", "From", "To", "Subject"):
+        assert len(parsed.get_all(field)) == 1 and not parsed[field].defects, field
+    assert parsed["Date"].datetime and parsed["Message-ID"].endswith("@mail.example.org>")
+    assert parsed["Bcc"] is None and parsed["Return-Path"] is None
+    assert parsed["X-Folded"] == "a\tb" and parsed.get_payload() == f".dots\r\n{'y' * 998}\r\n"
 
 
 def test_maildir_route(carrier):

@@ -425,6 +425,7 @@ static void set_cbc(SSL_CTX *ctx)
     (void)SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-SHA");
 }
 
+/* STLS-12: what would be too weak for us does not get through the handshake, so that nothing is left to refuse after it. */
 static void old_and_foreign_clients_are_refused_by_alert(void **state)
 {
     (void)state;
@@ -779,6 +780,7 @@ static void visit(struct end *s, struct tls_context *sc, SSL_CTX *ctx, const cha
     end_done(s);
 }
 
+/* The names asked for are none of those in the certificate: that refuses nobody (TLS-10). */
 static void a_session_is_taken_back_only_where_it_was_given(void **state)
 {
     (void)state;
