@@ -82,8 +82,8 @@ static bool take_tls(struct send_request *rq, const char *value)
 
 static bool take_tls_name(struct send_request *rq, const char *value)
 {
-    rq->given.tls_name = value;
-    return value_is_domain(value);
+    rq->given.tls_name = value_domain(value, &rq->to.memory);
+    return rq->given.tls_name != NULL;
 }
 
 static bool take_ca(struct send_request *rq, const char *value)

@@ -400,10 +400,8 @@ static void route_next_hop(struct loader *l,
     else if (value_host_port(text, port, l->memory, &r->host, &r->port) < 0)
         config_mistake(
             l, n,
-            "\"%s\" is no next hop; write %s = \"mail.example.net:%s\"%s or \"[2001:db8::1]:%s\"%s",
-            text, n->name, port,
-            str_is_ascii(str_of(text)) ? "" : " (an international name in its xn-- form)", port,
-            r->kind == ROUTE_LMTP ? ", or \"/path/socket\"" : "");
+            "\"%s\" is no next hop; write %s = \"mail.example.net:%s\" or \"[2001:db8::1]:%s\"%s",
+            text, n->name, port, port, r->kind == ROUTE_LMTP ? ", or \"/path/socket\"" : "");
 }
 
 /* Only names of the recipient's address may vary, so that a path never leaves the folder that was meant. */

@@ -43,13 +43,12 @@ void setting_domain(struct loader *l,
                     void *block)
 {
     const char *text = one_value(l, n);
-    if (text && !value_is_domain(text))
-        config_mistake(l, n,
-                       "\"%s\" is no domain name; write %s = \"mail.example.org\" (an "
-                       "international name in its xn-- form)",
-                       text, n->name);
-    else if (text)
-        setting_text(l, n, s, block);
+    const char *name = text ? value_domain(text, l->memory) : NULL;
+    if (text && !name)
+        config_mistake(l, n, "\"%s\" is no domain name; write %s = \"mail.example.org\"", text,
+                       n->name);
+    else if (name)
+        store(block, s->field, &name, sizeof(name));
 }
 
 void setting_path(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <idn2.h>
 #include <strings.h>
 
 struct unit {
@@ -184,7 +185,9 @@ int value_host_port(const char *text,
         return -EINVAL;
     const char *host_copy = arena_strdup(memory, host);
     const char *port_copy = port.p ? arena_strdup(memory, port) : default_port;
-    if (!host_copy || !port_copy || !(brackets ? is_ipv6(host_copy) : value_is_domain(host_copy)))
+    if (host_copy && !brackets)
+        host_copy = value_domain(host_copy, memory);
+    if (!host_copy || !port_copy || (brackets && !is_ipv6(host_copy)))
         return -EINVAL;
     *ret_host = host_copy;
     *ret_port = port_copy;
@@ -206,4 +209,15 @@ bool value_is_domain(const char *text)
             return false;
     }
     return label > 0;
+}
+
+const char *value_domain(const char *text, struct arena *memory)
+{
+    char *ascii = NULL;
+    const char *copy = NULL;
+    if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
+        value_is_domain(ascii))
+        copy = arena_strdup(memory, str_of(ascii));
+    idn2_free(ascii);
+    return copy;
 }

@@ -29,7 +29,8 @@ MUST_USE int value_endpoint(const char *text, struct endpoint *ret);
 /* Two listeners cannot have both. */
 bool endpoint_collides(const struct endpoint *a, const struct endpoint *b);
 
-/* A next hop, "mail.example.net:587" or "[2001:db8::1]:25"; the port may be left out.  Copies live in `memory`. */
+/* A next hop, "mail.example.net:587" or "[2001:db8::1]:25"; the port may be left out.  Copies live in `memory`, a name as
+ * value_domain() has it. */
 MUST_USE int value_host_port(const char *text,
                              const char *default_port,
                              struct arena *memory,
@@ -38,5 +39,8 @@ MUST_USE int value_host_port(const char *text,
 
 /* Letters, digits, hyphens and dots as DNS has them; at most 253 octets. */
 bool value_is_domain(const char *text);
+/* The name of a host as it is looked up, said and compared: an international one in its xn-- form [rfc9525 6.3]
+ * (ID-02).  A copy in `memory`; NULL: it is none. */
+const char *value_domain(const char *text, struct arena *memory);
 
 #endif
