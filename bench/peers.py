@@ -16,7 +16,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/system"), str(ROOT / "tests/interop")]
 from lab.people import ALICE, People  # noqa: E402
-from lab.root import Root  # noqa: E402
+from lab.root import BOOKWORM, Roots  # noqa: E402
 from lab.servers import Bed, EximTls, PostfixList, Program  # noqa: E402
 from kit.certs import SERVER  # noqa: E402
 
@@ -127,14 +127,15 @@ class Field:
     """What all runs share: the folder with the programs, certificates, the address of the sink."""
 
     def __init__(self, postern, sink_port):
-        self.root = Root().make()
+        self.roots = Roots([BOOKWORM])
+        self.root = self.roots[BOOKWORM]
         folder = self.root.host("/lab/certificates")
         folder.mkdir()
         self.people = People(folder)
         self.people.server = self.people.server_ca.issue("bench-server", dns=["localhost"], ips=["127.0.0.1"], eku=SERVER)
         for path in folder.iterdir():
             path.chmod(0o644)
-        self.bed = Bed(self.root, self.people, SimpleNamespace(port=sink_port))
+        self.bed = Bed(self.roots, self.people, SimpleNamespace(port=sink_port))
         self.bed.postern = postern
         self.sender = ALICE
         self.anchors = folder / "anchors.pem"
@@ -155,5 +156,5 @@ class Field:
             subprocess.run(["rm", "-rf", str(server.folder)], check=True)
 
     def close(self):
-        self.bed.syslog.close()
-        self.root.close()
+        self.bed.close()
+        self.roots.close()

@@ -19,7 +19,7 @@ from kit.server import BINARY  # noqa: E402
 from lab.house import House  # noqa: E402
 from lab.people import People  # noqa: E402
 from lab.results import Results  # noqa: E402
-from lab.root import Missing, Root  # noqa: E402
+from lab.root import BOOKWORM, Missing, Roots  # noqa: E402
 from lab.servers import SERVERS, Bed  # noqa: E402
 
 RUNNING = []
@@ -43,34 +43,31 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def root():
-    made = None
+def roots():
     try:
-        made = Root()
-        made.make()
+        made = Roots()
     except Missing as why:
-        if made:
-            made.close()
         pytest.skip(f"the interop lab cannot be set up: {why}")
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def results(root):
-    kept = Results(root)
+def results(roots):
+    kept = Results(roots)
     yield kept
     kept.write()
 
 
 @pytest.fixture(scope="session")
-def bed(root):
-    folder = root.host("/lab/people")
+def bed(roots):
+    folder = roots[BOOKWORM].host("/lab/people")
     folder.mkdir()
-    sink = obliging()
-    made = Bed(root, People(folder), sink)
+    people, sink = People(folder), obliging()
+    roots.share(folder)
+    made = Bed(roots, people, sink)
     yield made
-    made.syslog.close()
+    made.close()
     sink.close()
 
 
@@ -90,7 +87,7 @@ def server(request, bed):
     finally:
         program.stop()
         RUNNING.remove(program)
-        bed.root.sweep()
+        bed.roots.sweep()
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ class Server:
 SERVERS = {
     "postfix-list": Server("hidden-auth", NOWHERE, straight="yes",
                            note="The certificate is an access rule: whose fingerprint is listed may relay. There is no AUTH."),
+    "postfix-list-13": Server("hidden-auth", NOWHERE, straight="yes"),
     "postfix-chain": Server("hidden-auth", NOWHERE, straight="yes",
                             note="As before, for every certificate of the CA."),
     "postfix-dovecot": Server("none", IN_TLS, equals="535",
@@ -43,8 +44,12 @@ SERVERS = {
     "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", straight="yes"),
     "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535",
                             note="The example compares the authzid with the certificate, so an empty one is refused."),
+    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535"),
     "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", note="Authenticated during the handshake, and AUTH is gone."),
+    "exim-tls-13": Server("hidden-auth", NOWHERE, straight="yes"),
     "exim-both": Server("hidden-auth", NOWHERE, straight="yes", note="`tls` comes first, and `external` is never reached."),
+    "opensmtpd": Server("hidden-auth", NOWHERE, equals="503", straight="yes", stranger="TLS",
+                        note="Whoever has no certificate of the CA does not get through the handshake, and there are no users."),
     "nginx": Server("option-1-or-3", IN_TLS, list(SHAPES), "235", stranger="EHLO",
                     note="Who may enter is decided by the HTTP server behind it."),
     "nginx-none": Server("option-2", IN_TLS, list(SHAPES), "235", straight="yes", stranger="EHLO"),
@@ -65,3 +70,30 @@ OUTCOMES = {
     c.STRAIGHT: ("refused", "MAIL"),
     c.NO_CERTIFICATE: ("refused", "refused"),
 }
+
+# The observer's names for how a client begins.
+SHAPE_SEEN = {
+    c.EQUALS: "equals",
+    c.INITIAL: "name",
+    c.EMPTY_LINE: "bare-empty",
+    c.PROMPTED: "bare-name",
+    c.PROMPTED_EQUALS: "bare-equals",
+    c.TRAILING: "space-empty",
+    c.MAIL_AS_ANSWER: "command",
+    c.CANCELLED: "cancelled",
+    c.STRAIGHT: "",
+    c.NO_CERTIFICATE: "",
+}
+
+# Those who log in where EXTERNAL is offered and go straight to MAIL where no AUTH is; the others of their kind give up.
+ELSE_STRAIGHT = {"curl", "curl-ir", "curl-user", "curl-user-ir", "mutt", "mutt-bare", "smtplib-empty", "smtplib-name"}
+
+
+def sequence_of(client):
+    """The observer's verdict."""
+    return {c.STRAIGHT: "sequence-2", c.NO_CERTIFICATE: "no-certificate", c.MAIL_AS_ANSWER: "unfinished", c.CANCELLED: "unfinished",
+            }.get(client.sends) or ("sequence-1-else-2" if client.name in ELSE_STRAIGHT else "sequence-1")
+
+
+def survives_hidden_auth(client):
+    return sequence_of(client) in ("sequence-2", "sequence-1-else-2")

@@ -10,7 +10,8 @@ from pathlib import Path
 from kit.wait import DEADLINE, until
 
 from .people import ALICE, CAROL
-from .servers import Exim, Postfix
+from .root import BOOKWORM, TRIXIE
+from .servers import Exim, OpenSmtpd, Postfix
 
 # What a client can send between EHLO and RCPT.
 EQUALS = "AUTH EXTERNAL ="
@@ -28,8 +29,9 @@ NO_CERTIFICATE = "no certificate"
 class Job:
     """One message to bring to one listener of ours."""
 
-    def __init__(self, bed, port, token, name):
-        self.bed, self.root, self.port, self.token = bed, bed.root, port, token
+    def __init__(self, bed, release, port, token, name, ca):
+        self.bed, self.root, self.port, self.token = bed, bed.roots[release], port, token
+        self.ca = ca  # of the server, as a path inside
         self.home = f"/lab/{name}"
         self.folder = self.root.host(self.home)
         self.folder.mkdir()
@@ -49,15 +51,11 @@ class Job:
 
     @property
     def certificate(self):
-        return self.root.inside(self.bed.people.alice.certificate)
+        return self.bed.inside(self.bed.people.alice.certificate)
 
     @property
     def key(self):
-        return self.root.inside(self.bed.people.alice.key)
-
-    @property
-    def ca(self):
-        return self.root.inside(self.bed.people.server_ca.file)
+        return self.bed.inside(self.bed.people.alice.key)
 
     @property
     def both(self):
@@ -69,8 +67,9 @@ class Job:
 class Client:
     """name: of the row; sends: what of the list above; send(job) runs it to its end."""
 
-    def __init__(self, name, package, title, sends, send, submits=True):
+    def __init__(self, name, package, title, sends, send, submits=True, release=BOOKWORM):
         self.name, self.package, self.title, self.sends, self.send = name, package, title, sends, send
+        self.release = release
         self.submits = submits  # else it logs in and goes away
 
 
@@ -204,7 +203,7 @@ class PostfixClient(Postfix):
     outcome = r"status=(sent|deferred|bounced)"
 
     def __init__(self, job):
-        self.name = job.folder.name
+        self.name, self.release = job.folder.name, job.root.release
         super().__init__(job.bed)
         self.job = job
 
@@ -225,7 +224,7 @@ class EximClient(Exim):
     may_relay = "hosts = 127.0.0.1"
 
     def __init__(self, job, authenticators=""):
-        self.name = job.folder.name
+        self.name, self.release = job.folder.name, job.root.release
         super().__init__(job.bed)
         self.job, self.authenticators = job, authenticators
 
@@ -238,6 +237,29 @@ class EximClient(Exim):
   tls_verify_certificates = {self.job.ca}
   tls_verify_cert_hostnames =
 {"  hosts_require_auth = *" if self.authenticators else ""}"""
+
+
+class OpenSmtpdClient(OpenSmtpd):
+    outcome = r" mta delivery .* result="
+
+    def __init__(self, job):
+        self.name, self.release = job.folder.name, job.root.release
+        super().__init__(job.bed)
+        self.job = job
+
+    @property
+    def authority(self):
+        return self.root.host(self.job.ca)
+
+    def text(self):
+        key = self.write("key", self.root.host(self.job.key).read_text(), 0o600)
+        return f"""
+pki me cert "{self.job.certificate}"
+pki me key "{key}"
+listen on 127.0.0.1 port {self.port} hostname mail.example.org
+action out relay host smtp+tls://localhost:{self.job.port} pki me
+match from any for any action out
+"""
 
 
 EXIM_CLIENT = """
@@ -292,6 +314,8 @@ CLIENTS = [
     Client("net-smtp", "perl", "Perl Net::SMTP, no login", STRAIGHT, net_smtp()),
     Client("nullmailer", "nullmailer", "nullmailer", STRAIGHT, nullmailer),
     Client("postfix", "postfix", "Postfix as client", STRAIGHT, relay(PostfixClient)),
+    Client("postfix-13", "postfix", "Postfix as client", STRAIGHT, relay(PostfixClient), release=TRIXIE),
+    Client("opensmtpd", "opensmtpd", "OpenSMTPD as client", STRAIGHT, relay(OpenSmtpdClient), release=TRIXIE),
     Client("exim", "exim4-daemon-heavy", "Exim as client, no authenticator", STRAIGHT, relay(EximClient)),
     Client("exim-send", "exim4-daemon-heavy", "Exim as client, `client_send`", INITIAL,
            relay(EximClient, EXIM_CLIENT.format(user=ALICE))),

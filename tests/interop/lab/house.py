@@ -31,7 +31,8 @@ class House:
     def meet(self, client, policy, token):
         """Runs a client against a listener, and follows what it did to the end."""
         log, mark = self.server.log, self.server.log.mark()
-        said = client.send(Job(self.bed, self.server[policy].port, token, f"{client.name}-{policy}"))[1]
+        said = client.send(Job(self.bed, client.release, self.server[policy].port, token, f"{client.name}-{policy}",
+                               self.bed.inside(self.bed.people.server_ca.file)))[1]
         until(lambda: len(log.find("connect", mark)) == len(log.find("disconnect", mark)) > 0,
               lambda: f"the end of the connections of {client.name}, which said:\n{said}")
         shown = "\n".join(e.line for e in log.events[mark:])

@@ -6,9 +6,10 @@ compares.
 import json
 import re
 
-from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES
+from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES, survives_hidden_auth
 
 from .clients import CLIENTS
+from .results import version_key
 from .root import PROJECT
 from .servers import SERVERS
 
@@ -46,9 +47,10 @@ straight to `MAIL` and the sixth says yes. *Offered* is a promise only in the ro
 CLIENTS_HEAD = """
 ## Clients
 
-How to read it: *sends* is what comes after EHLO inside TLS. With `certificate-auth = explicit` only `AUTH EXTERNAL` opens
+How to read it: *sends* is what comes after EHLO inside TLS, as `postern probe client` saw it. With `certificate-auth = explicit` only `AUTH EXTERNAL` opens
 mail, in whatever shape; with `implicit`, the default, `MAIL` alone does too. Every refusal was a reply in words, which the
-client could show.
+client could show. *AUTH hidden* is a server that takes the certificate as enough and offers no AUTH, as some of those above
+do: clients that insist on logging in are lost there.
 
 """
 
@@ -63,7 +65,7 @@ def servers_table(versions):
     for server in SERVERS:
         want = EXPECTED[server.name]
         shapes = "all" if set(want.shapes) == set(SHAPES) else "; ".join(words for name, words in SHAPES.items() if name in want.shapes)
-        rows.append([f"{server.title} {versions[server.package]}", server.setting, want.offered, shapes or "none",
+        rows.append([f"{server.title} {versions[version_key(server)]}", server.setting, want.offered, shapes or "none",
                      want.equals, want.straight, want.stranger, VERDICTS[want.verdict]])
     return table(["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger", "verdict"], rows)
 
@@ -73,8 +75,9 @@ def notes():
 
 
 def clients_table(versions):
-    rows = [[client.title, versions[client.package], client.sends, *cells(client)] for client in CLIENTS]
-    return table(["client", "version", "sends", "`explicit`", "`implicit`"], rows)
+    rows = [[client.title, versions[version_key(client)], client.sends, *cells(client),
+             "works" if survives_hidden_auth(client) else "lost"] for client in CLIENTS]
+    return table(["client", "version", "sends", "`explicit`", "`implicit`", "AUTH hidden"], rows)
 
 
 def cells(client):

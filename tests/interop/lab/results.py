@@ -2,28 +2,32 @@
 import datetime
 import json
 
-from kit.server import BINARY, postern
+from kit.server import postern
 
-from expectations import OUTCOMES, SERVERS as EXPECTED
+from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPE_SEEN, sequence_of
 
 from .clients import CLIENTS
 from .root import BUILD
 from .servers import SERVERS
 
 
+def version_key(program):
+    return f"{program.package}/{program.release}"
+
+
 class Results:
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, roots):
+        self.roots = roots
         self.seen = {"date": datetime.date.today().isoformat(),
                      "postern": postern("--version").stdout.split()[-1],
                      "versions": {}, "servers": {}, "clients": {}}
 
     def server(self, program, **facts):
-        self.seen["versions"][program.package] = program.version
+        self.seen["versions"][version_key(program)] = program.version
         self.seen["servers"].setdefault(program.name, {}).update(facts)
 
     def client(self, client, **facts):
-        self.seen["versions"][client.package] = self.root.version(client.package)
+        self.seen["versions"][version_key(client)] = self.roots[client.release].version(client.package)
         self.seen["clients"].setdefault(client.name, {}).update(facts)
 
     @property
@@ -48,6 +52,8 @@ def differences(seen):
             wrong.append(f"{name}: the shapes that work are {row.get('shapes')}, not {want.shapes}")
     for client in CLIENTS:
         row = seen["clients"][client.name]
+        if (row["shape"], row["sequence"]) != (SHAPE_SEEN[client.sends], sequence_of(client)):
+            wrong.append(f"{client.name}: the observer sees {row['shape'] or 'no EXTERNAL'}, {row['sequence']}")
         if (row["explicit"], row["implicit"]) != OUTCOMES[client.sends]:
             wrong.append(f"{client.name}: {row['explicit']}, {row['implicit']}, not {OUTCOMES[client.sends]}")
     return wrong

@@ -1,9 +1,9 @@
-"""A folder with the real programs in it, which the machine itself does not have.
+"""Folders with the real programs in them, which the machine itself does not have: one for each release of Debian.
 
 Debian's mail servers refuse to be installed beside each other, and none of them should be installed just to test us.  So
 each closure of dependencies is asked of apt against an empty list of installed packages, downloaded, and unpacked into
 one folder below build-interop/, in which the programs run by chroot(8).  No maintainer script runs: users, devices and
-configurations are written here and by the servers.  What is downloaded is kept; the folder is kept until its list of
+configurations are written here and by the servers.  What is downloaded is kept; a folder is kept until its list of
 packages changes.
 """
 import fcntl
@@ -19,88 +19,125 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("POSTERN_INTEROP", PROJECT / "build-interop"))
-APT_LIMIT = 300  # seconds for one call; the first downloads 100 MB in all
+APT_LIMIT = 300  # seconds for one call; the first downloads 130 MB in all
+LISTS_AGE = 7 * 86400  # seconds until apt's lists are asked for again; a file that is gone has the same effect
 ROUND = "/lab"  # inside: what one run of the lab writes
 
 TOOLS = ["dash", "bash", "coreutils", "sed", "grep", "findutils", "hostname", "base-files", "tzdata"]
 
 # Each group is one question to apt, because packages of different groups conflict.
+BOOKWORM, TRIXIE = "bookworm", "trixie"
 GROUPS = {
-    "postfix": ["postfix", "dovecot-core", "dovecot-submissiond", "nginx", "libnginx-mod-mail"],
-    "exim": ["exim4-daemon-heavy"],
-    "opensmtpd": ["opensmtpd"],
-    "courier": ["courier-mta"],
-    "sendmail": ["sendmail-bin", "sendmail-cf", "m4"],
-    "nullmailer": ["nullmailer"],
-    "dma": ["dma"],
-    "clients": ["mutt", "neomutt", "s-nail", "git-email", "libmailtools-perl", "msmtp", "curl", "swaks", "gsasl", "python3",
-                "libauthen-sasl-perl", "libio-socket-ssl-perl", "libnet-ssleay-perl"],
+    BOOKWORM: {
+        "postfix": ["postfix", "dovecot-core", "dovecot-submissiond", "nginx", "libnginx-mod-mail"],
+        "exim": ["exim4-daemon-heavy"],
+        "nullmailer": ["nullmailer"],
+        "clients": ["mutt", "neomutt", "s-nail", "git-email", "libmailtools-perl", "msmtp", "curl", "swaks", "gsasl", "python3",
+                    "libauthen-sasl-perl", "libio-socket-ssl-perl", "libnet-ssleay-perl"],
+    },
+    TRIXIE: {
+        "postfix": ["postfix"],
+        "exim": ["exim4-daemon-heavy"],
+        "opensmtpd": ["opensmtpd"],
+    },
 }
 
 # The files over which they conflict; nothing in the lab is called by these names.
 CLASHING = ["usr/sbin/sendmail", "usr/lib/sendmail", "usr/bin/mailq", "usr/bin/newaliases", "usr/sbin/newaliases"]
 UNREAD = ["usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*", "usr/share/lintian/*"]
 
-USERS = ["postfix", "postdrop", "dovecot", "dovenull", "www-data", "Debian-exim", "opensmtpd", "opensmtpq", "courier",
-         "smmta", "smmsp", "mail", "nullmail", "nobody", "daemon", "vmail", "dma"]
+USERS = ["postfix", "postdrop", "dovecot", "dovenull", "www-data", "Debian-exim", "opensmtpd", "opensmtpq", "mail", "nobody",
+         "daemon", "vmail"]
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Missing(Exception):
     """The programs cannot be had here; the text says why."""
 
 
-def apt(status, *words):
-    archives = BUILD / "packages"
-    command = ["apt-get", "-qq", "-y", "--no-install-recommends", "-o", f"Dir::State::status={status}",
-               "-o", f"Dir::Cache::archives={archives}", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
-               "-o", "Acquire::Retries=2", *words]
+def run(command, limit):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=APT_LIMIT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        raise Missing("there is no apt-get: the lab unpacks Debian's packages") from None
+        raise Missing(f"there is no {command[0]}: the lab unpacks Debian's packages") from None
     except subprocess.TimeoutExpired:
-        raise Missing(f"apt-get took more than {APT_LIMIT} s") from None
+        raise Missing(f"{command[0]} took more than {limit} s") from None
     if done.returncode:
         raise Missing(f"{' '.join(command)} failed:\n{done.stderr[-1500:]}")
     return done.stdout
 
 
-def closure(status, packages):
-    """Names of the package files that hold these packages and everything they need, in the order of unpacking."""
-    lines = apt(status, "-o", f"Dir::Cache::archives={BUILD / 'none'}", "install", "--print-uris", *TOOLS, *packages)
-    return [line.split()[1] for line in lines.splitlines() if line.startswith("'")]
+def mirror():
+    """Whence this machine has its own Debian."""
+    known = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"], 60).split()
+    return known[0] if known else "http://deb.debian.org/debian"
 
 
-def solve(status):
-    """Kept beside what was asked and what apt knew then, as asking takes seconds."""
-    lists = sorted((p.name, p.stat().st_mtime) for p in Path("/var/lib/apt/lists").glob("*_*"))
-    question = json.loads(json.dumps([GROUPS, TOOLS, lists]))
-    kept = BUILD / "closures.json"
-    if kept.exists() and (found := json.loads(kept.read_text()))["question"] == question:
-        return found["lists"]
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(GROUPS, pool.map(lambda packages: closure(status, packages), GROUPS.values())))
-    kept.write_text(json.dumps({"question": question, "lists": found}))
-    return found
+class Packages:
+    """apt with a release, lists and a store of its own, that believes nothing to be installed."""
 
+    def __init__(self, release):
+        self.release, self.groups = release, GROUPS[release]
+        self.folder = BUILD / release
+        self.store, self.lists = self.folder / "packages", self.folder / "lists"
+        for folder in (self.store, self.lists):
+            (folder / "partial").mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").write_text("")
+        (self.folder / "debian.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {release} main\n")
 
-def download(status, lists):
-    for name, files in lists.items():
-        if not all((BUILD / "packages" / f).exists() for f in files):
-            apt(status, "install", "--download-only", *TOOLS, *GROUPS[name])
+    def apt(self, *words):
+        f = self.folder
+        options = {"Dir::State::status": f / "status", "Dir::State::lists": self.lists, "Dir::Cache::archives": self.store,
+                   "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "Dir::Etc::sourcelist": f / "debian.list",
+                   "Dir::Etc::sourceparts": "/dev/null", "Debug::NoLocking": 1, "APT::Sandbox::User": "root",
+                   "Acquire::Retries": 2, "Acquire::Languages": "none"}
+        settings = [w for name, value in options.items() for w in ("-o", f"{name}={value}")]
+        return run(["apt-get", "-qq", "-y", "--no-install-recommends", *settings, *words], APT_LIMIT)
 
+    def update(self, even_if_new=False):
+        stamp = self.folder / "updated"
+        if even_if_new or not stamp.exists() or time.time() - stamp.stat().st_mtime > LISTS_AGE:
+            try:
+                self.apt("update")
+            except Missing:
+                if even_if_new or not stamp.exists():
+                    raise
+            stamp.touch()
 
-def fetch(status):
-    """Every package file is there afterwards; returns their names by group."""
-    for last in (False, True):
+    def closure(self, packages):
+        """Names of the package files that hold these packages and everything they need."""
+        lines = self.apt("-o", f"Dir::Cache::archives={self.folder / 'none'}", "install", "--print-uris", *TOOLS, *packages)
+        return [line.split()[1] for line in lines.splitlines() if line.startswith("'")]
+
+    def solve(self):
+        """Kept beside what was asked and what apt knew then, as asking takes seconds."""
+        lists = sorted((p.name, p.stat().st_mtime) for p in self.lists.glob("*_Packages*"))
+        question = json.loads(json.dumps([self.groups, TOOLS, lists]))
+        kept = self.folder / "closures.json"
+        if kept.exists() and (found := json.loads(kept.read_text()))["question"] == question:
+            return found["files"]
+        (self.folder / "none/partial").mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(2) as pool:
+            found = dict(zip(self.groups, pool.map(self.closure, self.groups.values())))
+        kept.write_text(json.dumps({"question": question, "files": found}))
+        return found
+
+    def download(self, files):
+        for group, names in files.items():
+            if not all((self.store / name).exists() for name in names):
+                self.apt("install", "--download-only", *TOOLS, *self.groups[group])
+
+    def fetch(self):
+        """Every package file is there afterwards; returns their names, in the order of unpacking."""
+        self.update()
         try:
-            lists = solve(status)
-            download(status, lists)
-            return lists
-        except Missing:  # the lists of a fresh machine are empty, those of an old one name files that are gone
-            if last:
-                raise
-            subprocess.run(["apt-get", "update", "-qq"], stdin=subprocess.DEVNULL, capture_output=True, timeout=APT_LIMIT)
+            files = self.solve()
+            self.download(files)
+        except Missing:  # old lists name files that are gone
+            self.update(even_if_new=True)
+            files = self.solve()
+            self.download(files)
+        return list(dict.fromkeys(name for names in files.values() for name in names))
 
 
 def unpack(package, folder):
@@ -112,12 +149,12 @@ def unpack(package, folder):
         raise Missing(f"{package} cannot be unpacked: {tar.stderr[-500:]}")
 
 
-def unpack_all(files, folder):
+def unpack_all(packages, folder):
     for name in ("bin", "sbin", "lib", "lib64"):
         (folder / "usr" / name).mkdir(parents=True)
         (folder / name).symlink_to(f"usr/{name}")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: unpack(BUILD / "packages" / name, folder), files))
+        list(pool.map(lambda package: unpack(package, folder), packages))
 
 
 def furnish(folder):
@@ -146,34 +183,22 @@ def furnish(folder):
 
 
 class Root:
-    """The folder, made or found.  One run of the lab has it for itself."""
+    """The folder of one release, made or found."""
 
-    def __init__(self):
-        self.path = BUILD / "root"
-        self.lists = {}
-        BUILD.mkdir(parents=True, exist_ok=True)
-        self.lock = (BUILD / "lock").open("w")
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Missing(f"another run of the lab uses {BUILD}") from None
+    def __init__(self, release):
+        self.release = release
+        self.path = BUILD / release / "root"
 
     def make(self):
-        if os.geteuid() != 0:
-            raise Missing("only root can run programs in a folder of their own (chroot)")
-        status = BUILD / "status"
-        status.write_text("")
-        for name in ("packages", "none"):
-            (BUILD / name / "partial").mkdir(parents=True, exist_ok=True)
-        self.lists = fetch(status)
-        files = list(dict.fromkeys(f for names in self.lists.values() for f in names))
-        stamp = BUILD / "unpacked"
-        if not (stamp.exists() and stamp.read_text().split() == files):
+        packages = Packages(self.release)
+        self.files = packages.fetch()
+        stamp = packages.folder / "unpacked"
+        if not (stamp.exists() and stamp.read_text().split() == self.files):
             stamp.unlink(missing_ok=True)
             shutil.rmtree(self.path, ignore_errors=True)
-            unpack_all(files, self.path)
+            unpack_all([packages.store / name for name in self.files], self.path)
             furnish(self.path)
-            stamp.write_text("\n".join(files) + "\n")
+            stamp.write_text("\n".join(self.files) + "\n")
         self.sweep()
         shutil.rmtree(self.path / ROUND[1:], ignore_errors=True)
         (self.path / ROUND[1:]).mkdir()
@@ -181,12 +206,9 @@ class Root:
 
     def version(self, package):
         """Of the upstream program, without Debian's own numbers."""
-        for names in self.lists.values():
-            for name in names:
-                if name.startswith(package + "_"):
-                    text = name.split("_")[1].replace("%3a", ":").split(":")[-1]
-                    return text.rsplit("-", 1)[0].split("+")[0].split("~")[0]
-        raise KeyError(package)
+        name = next(name for name in self.files if name.startswith(package + "_"))
+        text = name.split("_")[1].replace("%3a", ":").split(":")[-1]
+        return text.rsplit("-", 1)[0].split("+")[0].split("~")[0]
 
     def host(self, inside):
         """The path by which we, outside, reach a file."""
@@ -233,6 +255,33 @@ class Root:
                 except ProcessLookupError:
                     pass
             time.sleep(0.02)
+
+
+class Roots(dict):
+    """The folders by release.  One run of the lab has them for itself."""
+
+    def __init__(self, releases=tuple(GROUPS)):
+        super().__init__()
+        if os.geteuid() != 0:
+            raise Missing("only root can run programs in a folder of their own (chroot)")
+        BUILD.mkdir(parents=True, exist_ok=True)
+        self.lock = (BUILD / "lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Missing(f"another run of the lab uses {BUILD}") from None
+        for release in releases:
+            self[release] = Root(release).make()
+
+    def share(self, folder):
+        """A folder of the first release, in the same place of the others, too."""
+        first, *others = self.values()
+        for other in others:
+            shutil.copytree(folder, other.host(first.inside(folder)))
+
+    def sweep(self):
+        for root in self.values():
+            root.sweep()
 
     def close(self):
         self.sweep()

@@ -1,7 +1,6 @@
 """The real submission servers: each as its own manual would configure it for certificates, in front of one sink."""
 import os
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -12,7 +11,7 @@ from kit.server import PORTS
 from kit.wait import until
 
 from .people import ALICE
-from .root import environment
+from .root import BOOKWORM, TRIXIE, environment
 
 
 def greets(port):
@@ -24,7 +23,7 @@ def greets(port):
 
 
 class Syslog:
-    """/dev/log of the folder: where those write who have no log of their own."""
+    """/dev/log of a folder: where those write who have no log of their own."""
 
     def __init__(self, root):
         self.path = root.host("/dev/log")
@@ -49,20 +48,24 @@ class Syslog:
 
 
 class Bed:
-    """What all servers share: the folder with the programs, the certificates, the sink behind them."""
+    """What all servers share: the folders with the programs, the certificates (at one place in each), the sink."""
 
-    def __init__(self, root, people, sink):
-        self.root, self.people, self.sink = root, people, sink
-        self.syslog = Syslog(root)
+    def __init__(self, roots, people, sink):
+        self.roots, self.people, self.sink = roots, people, sink
+        self.syslogs = {release: Syslog(root) for release, root in roots.items()}
 
-    def pem(self, path):
-        """As a path inside."""
-        return self.root.inside(path)
+    def inside(self, path):
+        """A path to a certificate or key as the programs see it, of whatever release."""
+        return self.roots[BOOKWORM].inside(path)
 
     @property
     def tls(self):
         p = self.people
-        return {"cert": self.pem(p.server.certificate), "key": self.pem(p.server.key), "ca": self.pem(p.staff.file)}
+        return {"cert": self.inside(p.server.certificate), "key": self.inside(p.server.key), "ca": self.inside(p.staff.file)}
+
+    def close(self):
+        for syslog in self.syslogs.values():
+            syslog.close()
 
 
 class Program:
@@ -71,10 +74,10 @@ class Program:
     package = None  # whose version counts
     title = None  # for people
     setting = ""  # what is peculiar about its configuration, for people
-    stop_signal = signal.SIGTERM
+    release = BOOKWORM
 
     def __init__(self, bed):
-        self.bed, self.root = bed, bed.root
+        self.bed, self.root = bed, bed.roots[self.release]
         self.port = next(PORTS)
         self.home = f"/lab/{self.name}"
         self.folder = self.root.host(self.home)
@@ -133,7 +136,7 @@ class Program:
 
     def stop(self):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(self.stop_signal)
+            self.process.terminate()
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
@@ -146,8 +149,8 @@ class Program:
         for path in [self.folder / "output", *sorted(self.folder.rglob("*log"))]:
             if path.is_file() and (text := path.read_text(errors="replace").splitlines()[-lines:]):
                 parts += [f"-- {path.name}", *text]
-        if self.bed.syslog.lines:
-            parts += ["-- syslog", *self.bed.syslog.lines[-lines:]]
+        if said := self.bed.syslogs[self.release].lines[-lines:]:
+            parts += ["-- syslog", *said]
         return "\n".join(parts)
 
     @property
@@ -240,6 +243,11 @@ class PostfixList(Postfix):
     name = "postfix-list"
     setting = "`permit_tls_clientcerts`"
     restrictions = "permit_tls_clientcerts"
+
+
+class PostfixList13(PostfixList):
+    release = TRIXIE
+    name = "postfix-list-13"
 
 
 class PostfixChain(Postfix):
@@ -482,16 +490,63 @@ class EximExternal(Exim):
     authenticators = EXIM_EXTERNAL
 
 
+class EximExternal13(EximExternal):
+    release = TRIXIE
+    name = "exim-external-13"
+
+
 class EximTls(Exim):
     name = "exim-tls"
     setting = "`tls` authenticator"
     authenticators = EXIM_TLS
 
 
+class EximTls13(EximTls):
+    release = TRIXIE
+    name = "exim-tls-13"
+
+
 class EximBoth(Exim):
     name = "exim-both"
     setting = "both authenticators"
     authenticators = EXIM_EXTERNAL + EXIM_TLS
+
+
+# ---- OpenSMTPD ----
+
+class OpenSmtpd(Program):
+    """Of trixie: the version of bookworm was never ported to OpenSSL 3, and its TLS fails with every key."""
+    release = TRIXIE
+    name = "opensmtpd"
+    package = "opensmtpd"
+    title = "OpenSMTPD"
+    setting = "`tls-require verify`"
+
+    @property
+    def authority(self):
+        """Whom it believes as a client."""
+        return self.bed.people.server_ca.file
+
+    def prepare(self):
+        spool = self.root.host("/var/spool/smtpd")
+        subprocess.run(["rm", "-rf", str(spool)], check=True)
+        self.own("/var/spool/smtpd", "root", 0o711)
+        self.own("/var/lib/opensmtpd/empty", "root", 0o755)
+        self.own("/var/empty", "root", 0o755)
+        self.own("/run/opensmtpd", "root", 0o755)
+        self.write("/etc/ssl/certs/ca-certificates.crt", self.authority.read_text())  # it knows no other place
+        return ["smtpd", "-d", "-f", self.write("smtpd.conf", self.text())]
+
+    def text(self):
+        key = self.write("key", self.root.host(self.bed.tls["key"]).read_text(), 0o600)  # it wants a key nobody else can read
+        return f"""
+ca staff cert "{self.bed.tls["ca"]}"
+pki lab cert "{self.bed.tls["cert"]}"
+pki lab key "{key}"
+listen on 127.0.0.1 port {self.port} tls-require verify pki lab ca staff hostname mail.example.org
+action sink relay host smtp://127.0.0.1:{self.bed.sink.port}
+match from any for any action sink
+"""
 
 
 # ---- nginx as a proxy for mail ----
@@ -533,7 +588,6 @@ class Nginx(Program):
     title = "nginx mail proxy"
     setting = "`smtp_auth external`"
     methods = "external"
-    stop_signal = signal.SIGTERM
 
     def prepare(self):
         self.asked = AuthHttp(self.bed.sink.port)
@@ -583,6 +637,7 @@ class NginxNone(Nginx):
 
 class Aiosmtpd:
     name = package = "aiosmtpd"
+    release = BOOKWORM
     title = "aiosmtpd"
     setting = "a handler for EXTERNAL, `auth_required`"
 
@@ -607,5 +662,5 @@ class Aiosmtpd:
         return ""
 
 
-SERVERS = [PostfixList, PostfixChain, PostfixDovecot, DovecotSubmission, DovecotWorkaround, EximExternal, EximTls, EximBoth,
-           Nginx, NginxNone, Aiosmtpd]
+SERVERS = [PostfixList, PostfixList13, PostfixChain, PostfixDovecot, DovecotSubmission, DovecotWorkaround, EximExternal,
+           EximExternal13, EximTls, EximTls13, EximBoth, OpenSmtpd, Nginx, NginxNone, Aiosmtpd]
