@@ -19,6 +19,8 @@ EMPTY = ["equals", "empty-line", "trailing-space"]
 
 NOWHERE, WITH_CERTIFICATE, IN_TLS, ALWAYS = "no", "with the certificate", "to everybody inside TLS", "to everybody, also before TLS"
 
+NOTHING, USER, PASSWORD = "", "`user`", "`user` and a password"
+
 
 @dataclass
 class Server:
@@ -28,6 +30,7 @@ class Server:
     equals: str = "503"    # what answers AUTH EXTERNAL =
     straight: str = "no"  # MAIL with the certificate alone
     stranger: str = "MAIL or RCPT"  # where a certificate of a CA that does not count is turned away
+    needs: str = NOTHING  # what an account of `postern send` must say beside the certificate
     note: str = ""
 
 
@@ -37,14 +40,14 @@ SERVERS = {
     "postfix-list-13": Server("hidden-auth", NOWHERE, straight="yes"),
     "postfix-chain": Server("hidden-auth", NOWHERE, straight="yes",
                             note="As before, for every certificate of the CA."),
-    "postfix-dovecot": Server("none", IN_TLS, equals="535",
+    "postfix-dovecot": Server("none", IN_TLS, equals="535", needs=PASSWORD,
                               note="EXTERNAL is offered and always 535: Postfix tells Dovecot nothing about the certificate."),
     "dovecot": Server("option-1-or-3", ALWAYS, ["authzid", *EMPTY], "235",
                       note="`=` after 334 is no base64 to it: curl needs `--sasl-ir` or `-u`."),
     "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", straight="yes"),
-    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535",
+    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", needs=USER,
                             note="The example compares the authzid with the certificate, so an empty one is refused."),
-    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535"),
+    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", needs=USER),
     "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", note="Authenticated during the handshake, and AUTH is gone."),
     "exim-tls-13": Server("hidden-auth", NOWHERE, straight="yes"),
     "exim-both": Server("hidden-auth", NOWHERE, straight="yes", note="`tls` comes first, and `external` is never reached."),
@@ -56,6 +59,12 @@ SERVERS = {
     "aiosmtpd": Server("option-1-or-3", ALWAYS, EMPTY, "235", stranger="TLS",
                        note="A library: this is a handler that takes the name from the certificate."),
 }
+
+
+def sequence_through(server):
+    """By which `postern send` gets in."""
+    return "explicit" if server.shapes else "implicit" if server.straight == "yes" else "password"
+
 
 # After how a client begins: what comes of it where only AUTH counts, and where MAIL does too.
 OUTCOMES = {

@@ -6,7 +6,7 @@ compares.
 import json
 import re
 
-from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES, survives_hidden_auth
+from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES, sequence_through, survives_hidden_auth
 
 from .clients import CLIENTS
 from .results import version_key
@@ -20,6 +20,7 @@ VERDICTS = {
     "hidden-auth": "access rule, no AUTH",
     "none": "no certificate login",
 }
+SENT = {"explicit": "by AUTH EXTERNAL", "implicit": "by MAIL alone", "password": "by PLAIN after the 535"}
 WORDS = {"AUTH": "delivered after AUTH", "MAIL": "delivered after MAIL alone", "refused": "refused"}
 
 HEAD = """# Who works with whom
@@ -40,17 +41,18 @@ which downloads the programs, unpacks them in a folder of their own and runs the
 How to read it: a client gets in when a shape of `AUTH EXTERNAL` that it sends stands in the fourth column, or when it goes
 straight to `MAIL` and the sixth says yes. *Offered* is a promise only in the rows where the fourth column is not empty.
 *Stranger* is where a certificate of a CA that does not count is turned away. The verdict is explained in
-[PROBE.md](PROBE.md).
+[PROBE.md](PROBE.md). The last column is how `postern send` with `login = auto` delivered a message through the server, and
+what its account had to say beside the certificate.
 
 """
 
 CLIENTS_HEAD = """
 ## Clients
 
-How to read it: *sends* is what comes after EHLO inside TLS, as `postern probe client` saw it. With `certificate-auth = explicit` only `AUTH EXTERNAL` opens
-mail, in whatever shape; with `implicit`, the default, `MAIL` alone does too. Every refusal was a reply in words, which the
-client could show. *AUTH hidden* is a server that takes the certificate as enough and offers no AUTH, as some of those above
-do: clients that insist on logging in are lost there.
+How to read it: *sends* is what comes after EHLO inside TLS, as `postern probe client` saw it. With
+`certificate-auth = explicit` only `AUTH EXTERNAL` opens mail, in whatever shape; with `implicit`, the default, `MAIL` alone
+does too. Every refusal was a reply in words, which the client could show. *AUTH hidden* is a server that takes the certificate
+as enough and offers no AUTH, as some of those above do: clients that insist on logging in are lost there.
 
 """
 
@@ -66,8 +68,13 @@ def servers_table(versions):
         want = EXPECTED[server.name]
         shapes = "all" if set(want.shapes) == set(SHAPES) else "; ".join(words for name, words in SHAPES.items() if name in want.shapes)
         rows.append([f"{server.title} {versions[version_key(server)]}", server.setting, want.offered, shapes or "none",
-                     want.equals, want.straight, want.stranger, VERDICTS[want.verdict]])
-    return table(["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger", "verdict"], rows)
+                     want.equals, want.straight, want.stranger, VERDICTS[want.verdict], sent(want)])
+    return table(["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger", "verdict",
+                  "`postern send`"], rows)
+
+
+def sent(want):
+    return SENT[sequence_through(want)] + (f", with {want.needs}" if want.needs else "")
 
 
 def notes():

@@ -4,7 +4,7 @@ import json
 
 from kit.server import postern
 
-from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPE_SEEN, sequence_of
+from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPE_SEEN, sequence_of, sequence_through
 
 from .clients import CLIENTS
 from .root import BUILD
@@ -48,6 +48,8 @@ def differences(seen):
         for fact in ("verdict", "offered", "equals", "straight", "stranger"):
             if row.get(fact) != getattr(want, fact):
                 wrong.append(f"{name}: {fact} is {row.get(fact)}, not {getattr(want, fact)}")
+        if row.get("sequence") != sequence_through(want):
+            wrong.append(f"{name}: postern send gets in by {row.get('sequence')}, not {sequence_through(want)}")
         if sorted(row.get("shapes", [])) != sorted(want.shapes):
             wrong.append(f"{name}: the shapes that work are {row.get('shapes')}, not {want.shapes}")
     for client in CLIENTS:

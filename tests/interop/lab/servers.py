@@ -1,6 +1,7 @@
 """The real submission servers: each as its own manual would configure it for certificates, in front of one sink."""
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -12,6 +13,8 @@ from kit.wait import until
 
 from .people import ALICE
 from .root import BOOKWORM, TRIXIE, environment
+
+SECRET = "hush-hush"  # the password of ALICE where passwords count
 
 
 def greets(port):
@@ -116,7 +119,8 @@ class Program:
         return self.root.command(*self.prepare())
 
     def start(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         command = self.command()
         with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -156,6 +160,11 @@ class Program:
     @property
     def version(self):
         return self.root.version(self.package)
+
+    @property
+    def sink(self):
+        """Where it delivers."""
+        return self.bed.sink
 
 
 # ---- Postfix, by itself and with Dovecot as its SASL ----
@@ -301,7 +310,7 @@ class Dovecot(Program):
 
     def prepare(self):
         self.own("mail", "vmail", 0o700)
-        self.write("passwords", f"{ALICE}:secret\n", 0o644)
+        self.write("passwords", f"{ALICE}:{SECRET}\n", 0o644)
         return ["dovecot", "-F", "-c", self.write("dovecot.conf", self.text())]
 
 
@@ -652,7 +661,7 @@ class Aiosmtpd:
     def start(self):
         people = self.bed.people
         self.hop = Hop(server=people.server, client_ca=people.staff.file, external=True, login_required=True)
-        self.port = self.hop.port
+        self.port, self.sink = self.hop.port, self.hop
         return self
 
     def stop(self):
