@@ -1,0 +1,88 @@
+"""What docs/CERTIFICATES.md tells an operator to write and to run, written and run."""
+import re
+import shlex
+
+import pytest
+
+from kit.server import ROOT, Config, postern
+
+PAGE = (ROOT / "docs/CERTIFICATES.md").read_text()
+SHOWN = re.findall(r"`(identity \w+ \{.*?\})`(?= )", PAGE)
+SETTINGS = re.findall(r"`((?:sender|ocsp|crl-stale|require-eku|pin|client-certificate|workarounds) = [^`]+)`", PAGE)
+
+
+@pytest.fixture
+def page_config(config, zoo):
+    """The shown paths lead to what there is here."""
+    table = config.folder / "table"
+    table.write_text("x y\n")
+
+    def make(*parts, trust="", **listener):
+        c = Config(config.folder, zoo)
+        c.spool().maildir("default").add(f'trust staff {{ ca = {{"{zoo.staff.file}"}} {trust} }}')
+        c.add(f'trust partner {{ ca = {{"{zoo.stranger.file}"}} }}')
+        c.add(*(re.sub(r'"/etc/postern/[^"]*"', f'"{table}"', p) for p in parts))
+        c.listener("in", "implicit", **{"trust": "{staff}", **listener})
+        return c.write()
+    return make
+
+
+@pytest.mark.parametrize("rule", SHOWN, ids=lambda r: r.split()[1] + str(SHOWN.index(r)))
+def test_identity_rules(page_config, rule):
+    """CERT-14: each rule of the page is one that the server takes."""
+    assert "no mistakes" in postern("check", "-c", page_config(rule)).stdout
+
+
+def test_rules_are_found():
+    """The page has a rule for each kind of certificate that it speaks of."""
+    assert len(SHOWN) >= 9 and len(SETTINGS) >= 5
+
+
+@pytest.mark.parametrize("setting", sorted(set(SETTINGS)))
+def test_settings(page_config, zoo, setting):
+    """Settings named in the text are known, in the block where they belong."""
+    setting = setting.replace("sha256:...", f"sha256:{zoo['good'].fingerprint}")
+    name, value = setting.split(" = ", 1)
+    if name in ("ocsp", "crl-stale", "require-eku", "pin"):
+        path = page_config(trust=setting)
+    else:
+        path = page_config(**{name.replace("-", "_"): value})
+    assert "no mistakes" in postern("check", "-c", path).stdout
+
+
+def test_listeners(page_config, zoo, config):
+    """The two listeners under "three answers", their dots filled in."""
+    lines = re.findall(r"^    (listener .*\})$", PAGE, re.M)
+    assert len(lines) == 2
+    key = f'certificate = "{zoo.server.certificate}" key = "{zoo.server.key}"'
+    path = page_config(*(x.replace("...", key) for x in lines))
+    assert "no mistakes" in postern("check", "-c", path).stdout
+
+
+def test_commands(tmp_path, zoo, page_config):
+    """`postern report sequences` behind a pipe, `postern cert explain FILE`, `postern cert crl DIR`."""
+    command = re.search(r"\| (postern report .*)$", PAGE, re.M)[1]
+    log = ("2026-11-01T10:00:00.000Z info login session=x listener=in identity=alice@example.org mechanism=EXTERNAL "
+           "sequence=implicit helo=a\n")
+    assert "alice@example.org" in postern(*shlex.split(command)[1:], input=log).stdout
+    for words in re.findall(r"`postern (cert (?:explain|crl) [A-Z]+)`", PAGE):
+        assert words in ("cert explain FILE", "cert crl DIR")
+    said = postern("cert", "explain", zoo["good"].certificate, "-c", page_config()).stdout
+    assert "alice@example.org" in said and zoo["good"].fingerprint[:8] in said.replace(":", "").lower()
+    postern("cert", "init", tmp_path / "ca")
+    (tmp_path / "ca/crl.pem").unlink()
+    postern("cert", "crl", tmp_path / "ca")
+    assert (tmp_path / "ca/crl.pem").exists()
+
+
+def test_replies_are_the_servers(house):
+    """Words of the table "what replies mean" are those of the server."""
+    with house.connect("explicit-implicit", "good") as c:
+        assert "present the certificate with AUTH EXTERNAL" in PAGE
+        c.expect("MAIL FROM:<alice@example.org>", 530, text="present the certificate with AUTH EXTERNAL")
+        c.expect("AUTH EXTERNAL *", 501)
+    for certificate, words in (("expired", "client certificate expired"), ("no-san", "has no e-mail address (subjectAltName)"),
+                               ("two-sans", "holds several addresses")):
+        assert words in PAGE
+        with house.connect("implicit-implicit", certificate) as c:
+            c.expect("MAIL FROM:<alice@example.org>", 530, text=words)
