@@ -1,6 +1,7 @@
 #include "app/cmd_serve.h"
 
 #include "app/config.h"
+#include "app/porter.h"
 #include "app/privileges.h"
 #include "net/loop.h"
 #include "server/metrics.h"
@@ -151,6 +152,32 @@ static struct service_config service_settings(const struct config *c)
     };
 }
 
+static void add_path(const char **paths, size_t *n, const char *path)
+{
+    if (path)
+        paths[(*n)++] = path;
+}
+
+/* Certificates and keys of both sides, which may come anew while we run. */
+static int leave_porter(const struct config *c, char *why)
+{
+    size_t n = 0;
+    CLEANUP(freep)
+    const char **paths = xcalloc(2 * c->n_listeners + 3 * c->relay.n_routes + 1, sizeof(*paths));
+    if (geteuid() != 0 || !c->user || strcmp(c->user, "root") == 0)
+        return 0; /* who we are now is who we stay */
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        add_path(paths, &n, c->listeners[i].certificate);
+        add_path(paths, &n, c->listeners[i].key);
+    }
+    for (size_t i = 0; i < c->relay.n_routes; i++) {
+        add_path(paths, &n, c->relay.routes[i].ca);
+        add_path(paths, &n, c->relay.routes[i].certificate);
+        add_path(paths, &n, c->relay.routes[i].key);
+    }
+    return n ? porter_start(paths, n, why) : 0;
+}
+
 /* Sockets and keys as the user who started us, everything after it as the one who serves. */
 static int start(struct server *s)
 {
@@ -161,6 +188,8 @@ static int start(struct server *s)
     if (s->config->metrics_address &&
         metrics_start(s->loop, s->config->metrics_address, s->service, &s->metrics, why) < 0)
         return fail(EX_CONFIG, "cannot serve metrics", why);
+    if (leave_porter(s->config, why) < 0)
+        return fail(EX_OSERR, "cannot serve", why);
     if (privileges_drop(s->config->user, s->config->group, why) < 0)
         return fail(EX_NOPERM, "cannot become the user who serves", why);
     if (spool_open(&s->config->spool, &s->spool, why) < 0)
@@ -200,6 +229,7 @@ static void stop(struct server *s)
     loop_timer_free(s->reload_timer);
     loop_free(s->loop);
     config_free(s->config);
+    porter_stop();
 }
 
 static int serve(struct server *s)

@@ -1,6 +1,7 @@
 /* privileges.h - from the account that may bind port 25 to the one that reads strangers' mail.
  *
- * Called once, after every socket is bound and every key is read, and before a second thread exists.
+ * Called once, after every socket is bound and every key is read, and before a second thread exists.  What root alone can
+ * read is opened by the porter from then on.
  */
 #ifndef POSTERN_PRIVILEGES_H
 #define POSTERN_PRIVILEGES_H

@@ -1,5 +1,7 @@
 #include "base/watch.h"
 
+#include "base/file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +34,9 @@ static uint64_t digest_file(int dir_fd, const char *name, bool *ret_is_dir)
 {
     struct stat st;
     uint64_t h = digest(FNV_BASIS, name, strlen(name));
-    if (fstatat(dir_fd, name, &st, 0) < 0)
-        return digest_number(h, -errno);
+    int r = dir_fd == AT_FDCWD ? file_stat(name, &st) : fstatat(dir_fd, name, &st, 0) < 0 ? -errno : 0;
+    if (r < 0)
+        return digest_number(h, r);
     *ret_is_dir = S_ISDIR(st.st_mode);
     h = digest_number(digest_number(h, (int64_t)st.st_dev), (int64_t)st.st_ino);
     h = digest_time(digest_number(h, st.st_size), st.st_mtim);

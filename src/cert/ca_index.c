@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "cert/ca_internal.h"
 
 #include <errno.h>
@@ -173,7 +174,7 @@ int ca_index_read(const char *path, struct ca_index *ret, char *why)
 {
     CLEANUP(buf_done) struct buf text = BUF_INIT(CERT_FILE_MAX);
     CLEANUP(ca_index_done) struct ca_index ix = {NULL, 0, 0};
-    int r = cert_file_read(path, &text);
+    int r = file_read(path, &text);
     if (r < 0)
         return ca_say(why, r, path);
     if (memchr(text.data, '\0', text.len))

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "cert/ca_internal.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 int ca_read_key(const char *path, EVP_PKEY **ret, char *why)
 {
     CLEANUP(buf_wipe) struct buf text = BUF_INIT(KEY_FILE_MAX);
-    int r = cert_file_read(path, &text);
+    int r = file_read(path, &text);
     if (r == -ENOENT)
         return ca_fail(
             why, r, "%s: the key of the CA is not here; put it back for as long as you sign", path);

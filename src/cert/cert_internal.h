@@ -36,9 +36,6 @@ void error_scope_end(struct error_scope *s);
 
 #define CERT_FILE_MAX ((size_t)64 << 20)
 
-/* Regular files only: nothing here waits for a pipe.  -errno, -EFBIG. */
-MUST_USE int cert_file_read(const char *path, struct buf *out);
-
 /* Every certificate of a PEM file, in its order.  -EINVAL: damaged, or none at all; `why` says
  * which. */
 MUST_USE int cert_file_certificates(const char *path, STACK_OF(X509) * *ret, char *why);

@@ -1,40 +1,14 @@
+#include "base/file.h"
 #include "cert/cert_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-int cert_file_read(const char *path, struct buf *out)
-{
-    struct stat st;
-    CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    if (S_ISDIR(st.st_mode))
-        return -EISDIR;
-    if (!S_ISREG(st.st_mode))
-        return -EINVAL;
-    for (;;) {
-        int r = buf_reserve(out, 16384);
-        if (r < 0)
-            return r == -EMSGSIZE ? -EFBIG : r;
-        ssize_t n = read(fd, out->data + out->len, 16384);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        out->len += (size_t)n;
-        out->data[out->len] = '\0';
-        if (n == 0)
-            return 0;
-    }
-}
 
 static int say_errno(char *why, const char *path, int r)
 {
@@ -79,7 +53,7 @@ int cert_file_certificates(const char *path, STACK_OF(X509) * *ret, char *why)
 {
     ERROR_SCOPE;
     CLEANUP(buf_done) struct buf text = BUF_INIT(CERT_FILE_MAX);
-    int r = cert_file_read(path, &text);
+    int r = file_read(path, &text);
     if (r < 0)
         return say_errno(why, path, r);
     CLEANUP(x509_stack_freep) STACK_OF(X509) *out = sk_X509_new_null();
@@ -125,7 +99,7 @@ static int crls_of_file(const char *path, cert_crl_fn *each, void *arg, char *wh
 {
     ERROR_SCOPE;
     CLEANUP(buf_done) struct buf text = BUF_INIT(CERT_FILE_MAX);
-    int r = cert_file_read(path, &text);
+    int r = file_read(path, &text);
     if (r < 0)
         return say_errno(why, path, r);
     BIO *mem = BIO_new_mem_buf(buf_str(&text).p, (int)text.len);

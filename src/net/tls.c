@@ -1,10 +1,9 @@
 #include "net/tls_internal.h"
 
-#include "base/str.h"
+#include "base/file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -92,14 +91,34 @@ static int complain(char *why, int error, const char *fmt, ...)
     return error;
 }
 
-/* The TLS library's words for a missing file are poor, so that is looked at beforehand. */
-static int check_readable(const char *path, const char *what, char *why)
+/* Whole files into memory, where they are read as PEM: the file may be open to us by a descriptor only (base/file.h). */
+#define PEM_FILE_MAX ((size_t)1 << 20)
+
+static int read_pem(const char *path, const char *what, struct buf *out, char *why)
 {
-    CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        return 0;
-    int error = errno;
-    return complain(why, -error, "cannot read the %s file %s: %s", what, path, strerror(error));
+    int r = file_read(path, out);
+    if (r == -EACCES)
+        return complain(why, r,
+                        "cannot read the %s file %s: %s; let the group of the account that serves "
+                        "read it: chgrp GROUP FILE && chmod 640 FILE",
+                        what, path, strerror(-r));
+    if (r < 0)
+        return complain(why, r, "cannot read the %s file %s: %s", what, path,
+                        r == -EINVAL ? "it is no regular file" : strerror(-r));
+    return 0;
+}
+
+static BIO *memory_of(const struct buf *b)
+{
+    BIO *bio = BIO_new_mem_buf(buf_str(b).p, (int)b->len);
+    if (!bio)
+        abort();
+    return bio;
+}
+
+static void bio_freep(BIO **bio)
+{
+    (void)BIO_free(*bio);
 }
 
 /* Never asks on a terminal: an encrypted key is an error that says so. */
@@ -112,13 +131,23 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
     return -1;
 }
 
+static int use_key(SSL_CTX *ctx, const struct buf *pem, bool *encrypted)
+{
+    CLEANUP(bio_freep) BIO *bio = memory_of(pem);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, encrypted);
+    int ok = key ? SSL_CTX_use_PrivateKey(ctx, key) : 0;
+    EVP_PKEY_free(key);
+    return ok;
+}
+
 static int load_key(SSL_CTX *ctx, const char *certificate, const char *key, char *why)
 {
+    CLEANUP(buf_wipe) struct buf pem = BUF_INIT(PEM_FILE_MAX);
     bool encrypted = false;
-    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, &encrypted);
-    int ok = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
+    int r = read_pem(key, "key", &pem, why);
+    if (r < 0)
+        return r;
+    int ok = use_key(ctx, &pem, &encrypted);
     if (encrypted)
         return complain(why, -EINVAL, "the key in %s is encrypted: store it without a passphrase",
                         key);
@@ -133,21 +162,47 @@ static int load_key(SSL_CTX *ctx, const char *certificate, const char *key, char
     return complain(why, -EINVAL, "no usable PEM private key in %s: %s", key, words);
 }
 
+/* The leaf, then its intermediates up to the end of the file. */
+static bool use_chain(SSL_CTX *ctx, BIO *bio)
+{
+    bool unused = false;
+    X509 *x = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, &unused);
+    bool ok = x && SSL_CTX_use_certificate(ctx, x) == 1 && SSL_CTX_clear_chain_certs(ctx) == 1;
+    X509_free(x);
+    while (ok && (x = PEM_read_bio_X509(bio, NULL, no_passphrase, &unused)) != NULL) {
+        ok = SSL_CTX_add0_chain_cert(ctx, x) == 1;
+        if (!ok)
+            X509_free(x);
+    }
+    unsigned long error = ERR_peek_last_error();
+    bool ended = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+    if (ok && ended)
+        ERR_clear_error();
+    return ok && ended;
+}
+
 static int load_certificate(SSL_CTX *ctx, const char *certificate, const char *key, char *why)
 {
+    CLEANUP(buf_wipe) struct buf pem = BUF_INIT(PEM_FILE_MAX); /* the key may be in it, too */
     if (!key)
         return complain(why, -EINVAL, "the certificate %s needs a key file", certificate);
-    int r = check_readable(certificate, "certificate", why);
-    if (r == 0)
-        r = check_readable(key, "key", why);
+    int r = read_pem(certificate, "certificate", &pem, why);
     if (r < 0)
         return r;
+    CLEANUP(bio_freep) BIO *bio = memory_of(&pem);
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ctx, certificate) == 1)
+    if (use_chain(ctx, bio))
         return load_key(ctx, certificate, key, why);
     char words[128];
     tls_error_words(words, sizeof(words));
     return complain(why, -EINVAL, "no usable PEM certificate in %s: %s", certificate, words);
+}
+
+/* The TLS library's words for a missing file are poor, so that is looked at beforehand. */
+static int check_readable(const char *path, const char *what, char *why)
+{
+    CLEANUP(fd_closep) int fd = file_open(path);
+    return fd >= 0 ? 0 : complain(why, fd, "cannot read the %s file %s: %s", what, path, strerror(-fd));
 }
 
 static int load_anchors(SSL_CTX *ctx, const char *ca, char *why)
