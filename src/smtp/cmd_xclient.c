@@ -16,8 +16,8 @@ void cmd_xclient(struct smtp_server *s, struct str args)
         return;
     }
     if (smtp_xclient_parse(args, &x, &bad) < 0) {
-        server_say(s, 501, "5.5.4", "XCLIENT takes ATTRIBUTE=xtext, and %s%.*s",
-                   bad.len ? "this is none: " : "not nothing", STR_FMT(str_upto(bad, 80)));
+        server_say(s, 501, "5.5.4", "XCLIENT takes words such as ADDR=192.0.2.7%s%.*s",
+                   bad.len ? " and not " : "", STR_FMT(str_upto(bad, 80)));
         return;
     }
     if (!server_go_on(s, s->ops->xclient(s->ctx, &x, &r), &r))

@@ -1,10 +1,18 @@
 """XCLIENT: nginx as it is, in front of the server, and peers that say what they like."""
 import base64
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from kit import nginx
-from kit.wire import Client
+from kit.server import PORTS, postern
+from kit.wait import DEADLINE, until
+from kit.wire import Client, Endpoint
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 
@@ -12,7 +20,10 @@ needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx with it
 
 
 @pytest.fixture
-def site(run, config):
+def site(run, config, tmp_path):
+    postern("passwd", tmp_path / "passwords", ALICE, input="secret\n")
+    config.add(f'passwords staff {{ table = "{tmp_path}/passwords" }}')
+    config.listener("behind-dovecot", "starttls", xclient='{"127.0.0.1"}', passwords="staff")
     config.trust("staff").spool().maildir("default", "elsewhere/%d/%u").maildir("example.org")
     config.listener("behind", "none", xclient='{"127.0.0.1"}')
     config.listener("behind-tls", "starttls", xclient='{"127.0.0.1"}', trust="{staff}")
@@ -134,3 +145,77 @@ def test_not_from_others(site):
         client.expect(f"XCLIENT {words}", 550, "5.7.0")
     client.expect(f"MAIL FROM:<{ALICE}>", 530)
     assert not site.log.find("xclient")
+
+
+DOVECOT = """
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/dovecot.log
+protocols = submission
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+hostname = proxy.example.org
+ssl_client_ca_file = {ca}
+auth_failure_delay = 0
+default_internal_user = root
+default_internal_group = root
+default_login_user = dovenull
+first_valid_uid = 0
+passdb {{
+  driver = static
+  args = proxy=y host=127.0.0.1 port={upstream} nopassword=y starttls=any-cert
+}}
+service submission-login {{
+  chroot =
+  inet_listener submission {{
+    port = {port}
+  }}
+}}
+service auth {{
+  user = root
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service anvil {{
+  chroot =
+}}
+"""
+
+
+@pytest.fixture
+def dovecot(site, zoo):
+    if not os.path.exists("/usr/lib/dovecot/submission-login") or os.geteuid() != 0:
+        pytest.skip("needs dovecot-submissiond, and root")
+    endpoint = Endpoint(next(PORTS), "none", "dovecot")
+    folder = Path(tempfile.mkdtemp(prefix="postern-"))  # its login processes are not root, and must get to it
+    folder.chmod(0o755)
+    (folder / "dovecot.conf").write_text(DOVECOT.format(
+        folder=folder, port=endpoint.port, upstream=site["behind-dovecot"].port, ca=zoo.server_ca.file))
+    process = subprocess.Popen(["dovecot", "-F", "-c", folder / "dovecot.conf"])
+
+    def listens():
+        assert process.poll() is None, (folder / "dovecot.log").read_text()
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", endpoint.port)) == 0
+    try:
+        until(listens, "Dovecot listens")
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+        shutil.rmtree(folder)
+
+
+def test_dovecot(site, dovecot, token):
+    """Dovecot's submission proxy: STARTTLS to us, XCLIENT with the client's address and EHLO name, then the password."""
+    client = Client(dovecot)
+    client.hello(None)
+    client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'secret')}", 235)
+    message = send(client, site, token)
+    told = site.log.wait("xclient", listener="behind-dovecot")
+    assert told["peer"] == "127.0.0.1" and told["port"] == str(client.local_port)
+    assert site.log.wait("login", session=told["session"])["mechanism"] == "PLAIN"
+    assert b"from client.example.org (" in message.octets and b"with ESMTPSA id" in message.octets
