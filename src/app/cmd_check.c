@@ -69,6 +69,7 @@ check_tables(struct check *ck, const struct listener_config *ls, const struct co
     check_table(ck, ls->aliases, false, at);
     check_table(ck, ls->may_act_as, false, at);
     check_table(ck, ls->senders, false, at);
+    check_table(ck, ls->priorities, false, at);
     check_table(ck, ls->disabled, true, at);
 }
 

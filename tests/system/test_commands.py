@@ -97,7 +97,7 @@ def test_check_of_what_is_right(config):
     assert json.loads(postern("check", "-c", config.write(), "--json").stdout)["ok"] is True
 
 
-TABLES = ("aliases", "may-act-as", "senders", "disabled", "identity", "passwords")
+TABLES = ("aliases", "may-act-as", "senders", "disabled", "priorities", "identity", "passwords")
 
 
 @pytest.mark.parametrize("where", TABLES)
@@ -111,7 +111,7 @@ def test_check_of_tables(config, where, text, says):
     table = config.folder / "table"
     table.write_text(text)
     config.trust().spool().maildir("default")
-    more = {where: f'"{table}"'} if where in TABLES[:4] else {}
+    more = {where: f'"{table}"'} if where in TABLES[:5] else {}
     if where == "may-act-as":
         more["authzid"] = "table"
     if where == "senders":
