@@ -4,6 +4,7 @@
 #include "cert/identity.h"
 #include "cert/rules.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define UPN "1.3.6.1.4.1.311.20.2.3"
@@ -527,15 +528,81 @@ static void test_trace(void **state)
     rq.rules = cert_rules_items(rules, &rq.n_rules);
     cert_judge(&rq, &v);
     assert_string_equal(v.rule, "c");
-    assert_string_equal(trace.text, "a|-|does not hold for the trust blocks in which the certificate is valid\n"
-                                    "b|-|the certificate has no e-mail address (subjectAltName)\n"
-                                    "c|alice|fits: alice\n"
-                                    "c|bob|the pattern does not fit\n"
-                                    "d|-|not looked at, as an earlier rule fits\n");
+    assert_string_equal(trace.text,
+                        "a|-|does not hold for the trust blocks in which the certificate is valid\n"
+                        "b|-|the certificate has no e-mail address (subjectAltName)\n"
+                        "c|alice|fits: alice\n"
+                        "c|bob|the pattern does not fit\n"
+                        "d|-|not looked at, as an earlier rule fits\n");
     cert_verdict_done(&v);
     cert_rules_free(rules);
     sk_X509_free(chain);
     zoo_free(&leaf);
+}
+
+/* A name that a proxy has read: rules bound to a CA do not hold, as the proxy tells none (CERT-14, CERT-15). */
+static void test_told(void **state)
+{
+    (void)state;
+    static const char *const staff[] = {"staff"};
+    static const struct cert_rule_config cfg[] = {
+        {.name = "bound",     .source = CERT_SOURCE_SUBJECT_CN, .trust = staff, .n_trust = 1},
+        {.name = "email",     .source = CERT_SOURCE_SAN_EMAIL },
+        {.name = "free",
+         .source = CERT_SOURCE_SUBJECT_CN,
+         .pattern = "[a-z]+",
+         .template = "$0@example.org"             },
+    };
+    static const struct {
+        const char *name, *identity; /* NULL: none */
+    } told[] = {
+        {"alice",             "alice@example.org"},
+        {"Alice",             NULL               },
+        {"",                  NULL               },
+        {"alice@example.org", NULL               },
+        {" alice",            NULL               },
+        {"alice\n",           NULL               },
+        {"al\xc0\xaf",        NULL               },
+    };
+    struct cert_rules *rules = NULL;
+    char why[CERT_WHY_MAX];
+    size_t n;
+    assert_int_equal(cert_rules_new(cfg, ARRAY_LEN(cfg), &rules, why), 0);
+    const struct cert_rule *items = cert_rules_items(rules, &n);
+    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+        struct cert_verdict v = {0};
+        cert_judge_told(items, n, CERT_SOURCE_SUBJECT_CN, told[i].name, &v);
+        check(told[i].name, (v.outcome == CERT_ACCEPTABLE) == (told[i].identity != NULL));
+        check(told[i].name, v.n_identities == (told[i].identity ? 1 : 0));
+        check(told[i].name, !told[i].identity || (strcmp(v.identities[0], told[i].identity) == 0 &&
+                                                  strcmp(v.rule, "free") == 0));
+        check(told[i].name, told[i].identity || v.reason[0]);
+        cert_verdict_done(&v);
+    }
+    cert_rules_free(rules);
+}
+
+/* As a proxy hands a certificate over: whole, and nothing behind it. */
+static void test_der(void **state)
+{
+    (void)state;
+    unsigned char *der = NULL;
+    struct x509_st *x = NULL;
+    int len = i2d_X509(ca.x, &der);
+    assert_true(len > 0);
+    struct str whole = {(const char *)der, (size_t)len};
+    assert_int_equal(cert_from_der(whole, &x), 0);
+    assert_int_equal(X509_cmp(x, ca.x), 0);
+    cert_release(x);
+    x = NULL;
+    for (size_t cut = 0; cut < whole.len; cut += 7)
+        assert_int_equal(cert_from_der(str_upto(whole, cut), &x), -EINVAL);
+    CLEANUP(freep) char *more = calloc(1, whole.len + 1);
+    memcpy(more, der, whole.len);
+    assert_int_equal(cert_from_der((struct str){more, whole.len + 1}, &x), -EINVAL);
+    assert_null(x);
+    cert_release(NULL);
+    OPENSSL_free(der);
 }
 
 int main(void)
@@ -544,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_rules),   cmocka_unit_test(test_tables),
         cmocka_unit_test(test_refresh), cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_forms),   cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_told),    cmocka_unit_test(test_der),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
