@@ -32,6 +32,11 @@ def raw_email(octets):
     return (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), der), False)
 
 
+def octets(number):
+    """Hex, two digits an octet, as `openssl x509 -serial` has it."""
+    return number.to_bytes((number.bit_length() + 7) // 8, "big").hex()
+
+
 def subject(**attributes):
     return x509.Name([x509.NameAttribute(getattr(NameOID, k.upper()), v) for k, v in attributes.items()])
 
@@ -286,7 +291,7 @@ class Menagerie:
     def config(self, config):
         """Blocks for everything but the listeners; returns the settings of each listener."""
         fingerprints = self.table("fingerprints", f"{self.printer.fingerprint} printer@example.org")
-        numbers = self.table("numbers", f'"{self.scanner.serial:x};CN=Branch CA" scanner@example.org')
+        numbers = self.table("numbers", f'"{octets(self.scanner.serial)};CN=Branch CA" scanner@example.org')
         keys = self.table("keys", f"{self.public_key_digest(self.key_pin)} pager@example.org")
         disabled = self.table("disabled", "Carol@example.org", self.lost.fingerprint)
         config.add(
