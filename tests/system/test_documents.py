@@ -1,4 +1,4 @@
-"""What docs/CERTIFICATES.md tells an operator to write and to run, written and run."""
+"""What docs/CERTIFICATES.md and postern.conf(5) tell an operator to write and to run, written and run."""
 import re
 import shlex
 
@@ -86,3 +86,21 @@ def test_replies_are_the_servers(house):
         assert words in PAGE
         with house.connect("implicit-implicit", certificate) as c:
             c.expect("MAIL FROM:<alice@example.org>", 530, text=words)
+
+
+def test_every_setting_of_the_manual(config, zoo, tmp_path):
+    """The example of postern.conf(5) that has every setting is a configuration without a mistake."""
+    page = (ROOT / "man/postern.conf.5").read_text()
+    text = re.search(r"^Every setting once.*?\n\.Bd [^\n]*\n(.*?)^\.Ed", page, re.S | re.M)[1].replace("\\e", "\\")
+    table = tmp_path / "table"
+    table.write_text("x y\n")
+    (tmp_path / "ours.crl").write_bytes(zoo.crl.read_bytes())
+    places = {"staff-ca.pem": zoo.staff.file, "partner-ca.pem": zoo.server_ca.file, "staff.crl": zoo.crl,
+              "fullchain.pem": zoo.server.certificate, "key.pem": zoo.server.key,
+              "client.pem": zoo["good"].certificate, "client-key.pem": zoo["good"].key}
+    text = re.sub(r'"/etc/postern/([^"]*)"', lambda m: f'"{places.get(m[1], table)}"', text)
+    text = text.replace("/var/lib/postern", str(tmp_path)).replace('user = "postern"  group = "postern"', "")
+    path = tmp_path / "postern.conf"
+    path.write_text(text)
+    said = postern("check", "-c", path).stdout
+    assert "no mistakes" in said and "warning" not in said, said
