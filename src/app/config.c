@@ -252,6 +252,7 @@ static const struct setting delivery_settings[] = {
     {"final-timeout",    setting_duration, FIELD(config, relay.timeouts.final_ms), RANGE(1000, DAY_MS)},
     {"idle-timeout",     setting_duration, FIELD(config, relay.timeouts.idle_ms), RANGE(1000, DAY_MS)},
     {"concurrency",      setting_count,    FIELD(config, relay.deliveries_max), RANGE(1, 10000)},
+    {"downgrade",        setting_flag,     FIELD(config, relay.bounces_8bit), WORDS({"convert", false}, {"bounce", true})},
     {"postmaster",       setting_text,     FIELD(config, relay.postmaster)},
     {0},
 };

@@ -515,6 +515,14 @@ void link_quit(struct link *k)
     settle(k);
 }
 
+void link_give_up(struct link *k, const struct smtp_outcome *o)
+{
+    k->in_engine++;
+    smtp_client_give_up(k->engine, o);
+    k->in_engine--;
+    settle(k);
+}
+
 void link_stop(struct link *k, const char *why)
 {
     lose(k, why);

@@ -71,6 +71,9 @@ void link_quit(struct link *k);
  * -EBADMSG, -ENOMEM  the session has ended over it */
 MUST_USE int link_text(struct link *k, const char *data, size_t len, bool last);
 
+/* The text of the message in hand cannot be sent after all: its recipients get `o`, with static strings, then `ended` comes. */
+void link_give_up(struct link *k, const struct smtp_outcome *o);
+
 /* Ends the session now; `why` becomes the outcome of what is still due, then `ended` comes. */
 void link_stop(struct link *k, const char *why);
 /* Away with it, without another word: no op is called. */

@@ -6,6 +6,7 @@
 #include "relay/relay_internal.h"
 
 #include "base/clock.h"
+#include "relay/passage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ struct conn {
     const char *tls, *cipher;
     /* The body on its way. */
     bool wants_text, reading;
-    uint64_t text_at;
+    uint64_t text_at; /* next to be sent */
+    struct passage passage;
     struct spool_read rd;
     struct loop_task reap;
     char why[HOP_WHY_MAX];
@@ -47,23 +49,36 @@ bool conn_is_idle(const struct conn *c)
 
 /* ---- the body ---- */
 
-/* One piece; false when there is no more to do now. */
-static bool push(struct conn *c, struct str piece, bool last)
+/* What of the source is at hand goes out; `wants_text` says whether more may follow. */
+static void push(struct conn *c)
 {
-    c->wants_text = false; /* unless it is asked for again, in this call or later */
-    c->text_at += piece.len;
-    bool more = link_text(c->link, piece.p, piece.len, last) == 0 && !last;
-    c->wants_text = c->wants_text || more;
-    return more;
+    struct str piece;
+    bool last;
+    while (c->wants_text && passage_next(&c->passage, c->text_at, SMTP_CLIENT_PIECE, &piece, &last)) {
+        c->wants_text = false; /* unless it is asked for again, in this call or later */
+        c->text_at += piece.len;
+        bool more = link_text(c->link, piece.p, piece.len, last) == 0 && !last;
+        c->wants_text = c->wants_text || more;
+        if (!c->link || !c->d)
+            c->wants_text = false;
+    }
 }
 
-static void push_from_memory(struct conn *c)
+/* False: these octets cannot be sent to this next hop, and the session has ended over it. */
+static bool take(struct conn *c, struct str data, bool last)
 {
-    struct str body = c->d->job->m->size ? c->d->job->m->body : STR("");
-    for (bool more = true; more;) {
-        struct str piece = str_upto(str_from(body, c->text_at), SMTP_CLIENT_PIECE);
-        more = push(c, piece, c->text_at + piece.len == body.len);
-    }
+    static const struct smtp_outcome unconvertible = {
+        .code = 554,
+        .enhanced = "5.6.3",
+        .text = "the message is not 7-bit, cannot be made so without loss, and the server takes no "
+                "other",
+        .stage = SMTP_STAGE_TEXT,
+        .ours = true};
+    if (passage_feed(&c->passage, data, last) == 0)
+        return true;
+    c->answered++; /* it is not the next hop's fault */
+    link_give_up(c->link, &unconvertible);
+    return false;
 }
 
 /* The body ends early only if the spool lost a part of it. */
@@ -77,29 +92,42 @@ static void on_read(struct spool_read *rd, int error, struct str data)
     }
     if (!c->d || !c->wants_text)
         return; /* what was read for is no longer wanted */
-    if ((uint64_t)rd->offset != c->text_at) {
+    if ((uint64_t)rd->offset != passage_source_at(&c->passage)) {
         push_text(c); /* something else is */
     } else if (error || data.len == 0) {
         (void)snprintf(c->why, sizeof(c->why), "the spool cannot give the text: %s",
                        error ? strerror(-error) : "it ends too early");
         link_stop(c->link, c->why);
-    } else if (push(c, data, (int64_t)(c->text_at + data.len) == c->d->job->m->size)) {
+    } else if (take(c, data, rd->offset + (int64_t)data.len == c->d->job->m->size)) {
+        push(c);
+        passage_forget(&c->passage);
         push_text(c);
     }
 }
 
-static void push_text(struct conn *c)
+static void read_on(struct conn *c)
 {
-    const struct spool_message *m = c->d->job->m;
     if (c->reading)
         return; /* on_read() goes on from where it is wanted now */
-    if (m->body.p || m->size == 0) {
-        push_from_memory(c);
-        return;
-    }
     c->reading = true;
-    c->rd = (struct spool_read){.id = m->id, .offset = (int64_t)c->text_at, .got = on_read};
+    c->rd = (struct spool_read){
+        .id = c->d->job->m->id, .offset = (int64_t)passage_source_at(&c->passage), .got = on_read};
     spool_read(c->hop->relay->spool, &c->rd);
+}
+
+static void push_text(struct conn *c)
+{
+    for (push(c); c->wants_text; push(c)) {
+        const struct spool_message *m = c->d->job->m;
+        if (!m->body.p && m->size) {
+            read_on(c);
+            return;
+        }
+        struct str rest = str_from(m->size ? m->body : STR(""), passage_source_at(&c->passage));
+        struct str piece = str_upto(rest, SMTP_CLIENT_PIECE);
+        if (!take(c, piece, piece.len == rest.len))
+            return;
+    }
 }
 
 static void on_text(void *ctx, uint64_t offset)
@@ -107,6 +135,7 @@ static void on_text(void *ctx, uint64_t offset)
     struct conn *c = ctx;
     c->wants_text = true;
     c->text_at = offset;
+    passage_seek(&c->passage, offset);
     push_text(c);
 }
 
@@ -133,6 +162,12 @@ static struct via via_of(const struct conn *c)
     };
 }
 
+static int send(struct conn *c, struct delivery *d, struct smtp_outcome *ret_why)
+{
+    passage_init(&c->passage, d->converts);
+    return link_send(c->link, &d->msg, ret_why);
+}
+
 /* true: it is on its way, or has ended with the connection; false: it has ended already. */
 static bool begin(struct conn *c, struct delivery *d)
 {
@@ -141,7 +176,8 @@ static bool begin(struct conn *c, struct delivery *d)
     c->d = d;
     c->take_back = false;
     c->given++;
-    int r = delivery_prepare(d, &why) ? link_send(c->link, &d->msg, &why) : -ENOTSUP;
+    passage_done(&c->passage);
+    int r = delivery_prepare(d, link_capabilities(c->link), &why) ? send(c, d, &why) : -ENOTSUP;
     if (r == 0)
         return true;
     c->given--;
@@ -291,6 +327,7 @@ static void reap(struct loop_task *task)
     if (c->reading)
         return; /* on_read() comes back */
     tls_context_unref(c->cfg.tls);
+    passage_done(&c->passage);
     free(c);
     r->n_conns--;
     relay_check_rest(r);

@@ -84,7 +84,23 @@ static bool is_safe_enough(struct delivery *d)
     return !route->host || route->tls == ROUTE_TLS_VERIFY;
 }
 
-bool delivery_prepare(struct delivery *d, struct smtp_outcome *ret_why)
+/* [rfc6152 3] [rfc3030 3] An 8-bit text goes to nobody who takes 7-bit only: it is converted, or the engine refuses it
+ * (BIT-01, CHNK-03). */
+static void choose_body(struct delivery *d, const struct smtp_capabilities *caps)
+{
+    const struct spool_message *m = d->job->m;
+    enum smtp_body body = (enum smtp_body)m->envelope.body;
+    bool taken = body == SMTP_BODY_7BIT ||
+                 (body == SMTP_BODY_8BITMIME && smtp_offers(caps, SMTP_EXT_8BITMIME)) ||
+                 (smtp_offers(caps, SMTP_EXT_BINARYMIME) && smtp_offers(caps, SMTP_EXT_CHUNKING));
+    d->converts = !taken && !d->job->relay->cfg->bounces_8bit;
+    d->msg.body = d->converts ? SMTP_BODY_7BIT : body;
+    d->msg.size = d->converts ? -1 : m->size;
+}
+
+bool delivery_prepare(struct delivery *d,
+                      const struct smtp_capabilities *caps,
+                      struct smtp_outcome *ret_why)
 {
     static const struct smtp_outcome unverified = {
         .code = 550,
@@ -95,6 +111,7 @@ bool delivery_prepare(struct delivery *d, struct smtp_outcome *ret_why)
         .ours = true};
     int64_t now = clock_wall_ms();
     set_deadline(d, now);
+    choose_body(d, caps);
     if (is_overdue(&d->job->m->envelope, now) ||
         (d->msg.deliver_by.mode == 'R' && d->msg.deliver_by.seconds <= 0)) {
         *ret_why = too_late;

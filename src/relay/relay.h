@@ -38,6 +38,7 @@ struct relay_config { /* must stay as it is until relay_stop() */
     int64_t expire_ms;                  /* 0: 5 days */
     int64_t delay_warning_ms;           /* 0: no notice of delay unless NOTIFY=DELAY asked */
     unsigned deliveries_max;            /* messages in hand; 0: 256 */
+    bool bounces_8bit; /* `downgrade = bounce`: not converted for a next hop that takes 7-bit only */
     const char *postmaster;             /* where failed reports go; NULL: log only */
     struct link_timeouts timeouts;
 };

@@ -98,6 +98,7 @@ struct delivery {
     bool asked;               /* by a person, for now */
     bool again;               /* was taken back once already */
     bool touched;             /* a recipient has its fate */
+    bool converts;            /* to 7-bit, for the server that it is given to */
 };
 
 struct job {
@@ -115,8 +116,8 @@ struct job {
 
 /* When the sender gave it, or wanted it to go: its age counts from there. */
 int64_t job_begin_ms(const struct job *job);
-/* Before a delivery is sent: what of it changes with time.  False: it must not be sent any more, for the reason given. */
-bool delivery_prepare(struct delivery *d, struct smtp_outcome *ret_why);
+/* Before a delivery is sent: what of it changes with time, and with whom it is sent to.  False: it must not be sent any more, for the reason given. */
+bool delivery_prepare(struct delivery *d, const struct smtp_capabilities *caps, struct smtp_outcome *ret_why);
 /* Takes the message. */
 void job_start(struct relay *r, struct spool_message *m);
 /* The outcome of recipient i of the delivery (R1). */

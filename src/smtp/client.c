@@ -139,6 +139,12 @@ void smtp_client_closed(struct smtp_client *c, const char *why)
     lose(c, why, client_login_wants_again(c) ? SMTP_END_AGAIN : SMTP_END_LOST);
 }
 
+void smtp_client_give_up(struct smtp_client *c, const struct smtp_outcome *o)
+{
+    if (c->state != CS_ENDED)
+        client_end(c, SMTP_END_PROTOCOL, o);
+}
+
 void smtp_client_quit(struct smtp_client *c)
 {
     static const struct smtp_outcome goodbye = {

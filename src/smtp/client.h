@@ -193,6 +193,10 @@ MUST_USE int smtp_client_send(struct smtp_client *c,
  * -EBADMSG  a bare CR or LF: the transaction cannot be saved, the session has ended */
 MUST_USE int smtp_client_text(struct smtp_client *c, const char *data, size_t len, bool last);
 
+/* The text cannot be sent after all: recipients without outcome get `o`, with static strings, and the session ends, as
+ * there is no other way out of a text half sent. */
+void smtp_client_give_up(struct smtp_client *c, const struct smtp_outcome *o);
+
 /* Says QUIT as soon as no message is in hand; `ended` follows the answer. */
 void smtp_client_quit(struct smtp_client *c);
 

@@ -471,7 +471,7 @@ static void a_hop_too_small_for_the_message(void **state)
         (void)snprintf(script, sizeof(script), OPEN("%s") "C: QUIT\nS: 221 bye\n", rows[i].offer);
         struct peer p = {0};
         PEER_START(&p, script);
-        struct house h = {0};
+        struct house h = {.cfg.bounces_8bit = true};
         house_open(&h);
         house_route_to(&h, "default", &p);
         house_start(&h);

@@ -305,6 +305,107 @@ static void tls_is_demanded_all_the_way(void **state)
     }
 }
 
+/* ---- 8-bit mail for who takes 7-bit only ---- */
+
+#define HEAD "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+#define QP_HEAD                                                                                    \
+    "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; "  \
+    "charset=utf-8\r\n\r\n"
+
+static void send_8bit(struct house *h, enum spool_body body, struct str text)
+{
+    struct spool_recipient bob = {.address = "bob@example.net"};
+    struct spool_envelope env = {.reverse_path = "ann@example.org", .session = "s1", .body = body};
+    house_put(h, &env, &bob, 1, text);
+}
+
+/* BIT-01, CHNK-03: converted where it has to be, octet for octet where not; bounced when the operator says so, or when it
+ * cannot be done. */
+static void an_8bit_text_is_made_7bit_for_who_takes_no_other(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *list, *mail, *text, *want; /* want NULL: it bounces with `status` */
+        enum spool_body body;
+        bool bounces;
+        const char *status;
+    } rows[] = {
+        {"8-bit to 7-bit", "", "C: MAIL FROM:<ann@example.org>\n", HEAD "\xc3\xa9\r\n", QP_HEAD "=C3=A9\r\n", SPOOL_BODY_8BITMIME, false, NULL},
+        {"8-bit to 8-bit", "S: 250-8BITMIME\n", "C: MAIL FROM:<ann@example.org> BODY=8BITMIME\n", HEAD "\xc3\xa9\r\n",
+         HEAD "\xc3\xa9\r\n", SPOOL_BODY_8BITMIME, false, NULL},
+        {"binary to 8-bit", "S: 250-8BITMIME\n", "C: MAIL FROM:<ann@example.org>\n",
+         "MIME-Version: 1.0\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\na\nb",
+         "MIME-Version: 1.0\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: base64\r\n\r\nYQpi\r\n", SPOOL_BODY_BINARYMIME, false, NULL},
+        {"the operator's choice", "", NULL, HEAD "\xc3\xa9\r\n", NULL, SPOOL_BODY_8BITMIME, true, "status=5.6.3"},
+        {"the operator's choice, binary", "S: 250-8BITMIME\n", NULL, HEAD "\xc3\xa9\r\n", NULL, SPOOL_BODY_BINARYMIME, true, "status=5.6.1"},
+        {"cannot be done", "", "C: MAIL FROM:<ann@example.org>\n", "Subject: \xc3\xa9\r\n\r\nx\r\n", NULL, SPOOL_BODY_8BITMIME, false, "status=5.6.3"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct peer p = {0}, home = {0};
+        char script[2000];
+        (void)snprintf(script, sizeof(script), OPEN("%s") "%s%s", rows[i].list, rows[i].mail ? rows[i].mail : "",
+                       rows[i].want ? OK TO_BOB BYE : rows[i].mail ? OK "C: RCPT *\n" OK "C: DATA\nS: 354 go\nW:" : BYE);
+        PEER_START(&p, script);
+        PEER_START(&home, OPEN("S: 250-8BITMIME\n") "C: MAIL FROM:<>*\n" OK "C: RCPT TO:<ann@example.org>\n" OK "C: DATA\nS: 354 go\n.:\nS: 250 told\n" BYE);
+        struct house h = {.cfg.bounces_8bit = rows[i].bounces};
+        house_open(&h);
+        house_route_to(&h, "example.org", &home);
+        house_route_to(&h, "default", &p);
+        house_start(&h);
+        send_8bit(&h, rows[i].body, str_of(rows[i].text));
+        LOG_WAIT(rows[i].want ? " delivered " : " failed ", "to=bob@example.net", rows[i].want ? "code=250" : rows[i].status);
+        if (!rows[i].want)
+            LOG_WAIT(" delivered ", "to=ann@example.org", "text=told");
+        house_close(&h, 0);
+        struct buf text = BUF_INIT(1 << 20);
+        peer_stop_keep(&p, &text);
+        if (rows[i].want && !str_eq(buf_str(&text), str_of(rows[i].want)))
+            fail_msg("%s: got\n%s", rows[i].name, buf_str(&text).p);
+        buf_done(&text);
+        home.n_scripts = rows[i].want ? 0 : home.n_scripts; /* nobody came */
+        peer_stop(&home);
+    }
+}
+
+/* A text of many pieces, read from the spool while it is converted, by DATA and by BDAT. */
+static void a_long_text_is_converted_as_it_is_read(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        OPEN("") "C: MAIL FROM:<ann@example.org>\n" OK TO_BOB BYE,
+        OPEN("S: 250-CHUNKING\n") "C: MAIL FROM:<ann@example.org>\n" OK "C: RCPT *\n" OK "C: BDAT *\nN: 65536\nW:",
+    };
+    enum { LINES = 20000 };
+    struct buf text = BUF_INIT(4 << 20), want = BUF_INIT(8 << 20);
+    assert_int_equal(buf_puts(&text, HEAD), 0);
+    assert_int_equal(buf_puts(&want, QP_HEAD), 0);
+    for (int i = 0; i < LINES; i++) {
+        assert_int_equal(buf_printf(&text, "line %d \xc3\xa9 and more of it\r\n", i), 0);
+        assert_int_equal(buf_printf(&want, "line %d =C3=A9 and more of it\r\n", i), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        struct peer p = {0};
+        PEER_START(&p, scripts[i]);
+        struct house h = {.cfg.retry_min_ms = 3600000};
+        house_open(&h);
+        house_route_to(&h, "default", &p);
+        house_start(&h);
+        send_8bit(&h, SPOOL_BODY_8BITMIME, buf_str(&text));
+        if (i == 0)
+            LOG_WAIT(" delivered ", "to=bob@example.net");
+        else
+            peer_wait(&p, &p.text.len, 65536);
+        house_close(&h, i == 0 ? 0 : 1);
+        struct buf got = BUF_INIT(8 << 20);
+        peer_stop_keep(&p, &got);
+        assert_int_equal(got.len, i == 0 ? want.len : 65536);
+        assert_memory_equal(got.data, want.data, got.len);
+        buf_done(&got);
+    }
+    buf_done(&text);
+    buf_done(&want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +418,8 @@ int main(void)
         NETTEST(a_held_message_is_as_old_as_its_release),
         NETTEST(the_most_urgent_goes_first),
         NETTEST(tls_is_demanded_all_the_way),
+        NETTEST(an_8bit_text_is_made_7bit_for_who_takes_no_other),
+        NETTEST(a_long_text_is_converted_as_it_is_read),
     };
     return cmocka_run_group_tests(tests, make_identities, drop_identities);
 }
