@@ -323,5 +323,6 @@ client_conforms(const struct client_verdict *v, const struct probe_result *resul
             return PROBE_CONFORMS_NOT;
     if (v->class == CLIENT_NO_TLS || v->class == CLIENT_NO_CERTIFICATE)
         return PROBE_CONFORMS_NOT;
-    return v->class == CLIENT_UNKNOWN ? PROBE_CANNOT_TELL : PROBE_CONFORMS;
+    bool untold = v->class == CLIENT_UNKNOWN || v->class == CLIENT_TLS_FAILED;
+    return untold ? PROBE_CANNOT_TELL : PROBE_CONFORMS;
 }

@@ -12,6 +12,9 @@ static const struct {
 #define U SEEN_UNKNOWN
     [CLIENT_UNKNOWN] = {"unknown", "could not tell",
                         "Let the client send one message to the port of the kind explicit and one to hidden.", {U, U, U, U}},
+    [CLIENT_TLS_FAILED] = {"tls-failed", "could not tell: every TLS handshake failed",
+                           "Let the client trust the observer's ca/ca.pem and connect to localhost; it needs TLS 1.2 or newer.",
+                           {U, U, U, U}},
     [CLIENT_NO_TLS] = {"no-tls", "does not start TLS", "Switch STARTTLS or implicit TLS on.", {N, N, N, N}},
     [CLIENT_NO_CERTIFICATE] = {"no-certificate", "sends no certificate",
                                "Give the client a certificate and its key; some programs need both in one file or a PKCS#12 import.",
@@ -85,6 +88,8 @@ static void add_record(struct habits *h, const struct record *r)
     h->certificate |= r->certificate.sent;
     h->opened |= is_opened(r);
     h->in_the_clear |= was_clear(r);
+    h->tls_failed |=
+        r->end == END_TLS_FAILED && !r->secured && r->kind->certificate != CERTIFICATE_ALERT;
     h->external_after_mail |= r->external_after_mail;
     if (r->leak > h->leak) {
         h->leak = r->leak;
@@ -146,18 +151,19 @@ class_at(const struct client_verdict *v, const struct habits *gate, bool refuses
 
 static enum client_class_of class_of(const struct client_verdict *v)
 {
-    bool secured = false, clear = false, asked = false, sent = false;
+    bool secured = false, clear = false, failed = false, asked = false, sent = false;
     for (size_t k = 0; k < OBSERVER_KINDS; k++) {
         const struct habits *h = &v->habits[k];
         bool tried_tls = h->secured || h->certificate;
         secured |= tried_tls;
         clear |= h->in_the_clear;
+        failed |= h->tls_failed;
         asked |= tried_tls && asks((enum observer_place)k);
         sent |= h->certificate && asks((enum observer_place)k);
     }
     const struct habits *gate = gate_of(v), *both = &v->habits[KIND_IMPLICIT];
     if (!secured)
-        return clear ? CLIENT_NO_TLS : CLIENT_UNKNOWN;
+        return clear ? CLIENT_NO_TLS : failed ? CLIENT_TLS_FAILED : CLIENT_UNKNOWN;
     if (asked && !sent)
         return CLIENT_NO_CERTIFICATE;
     if (gate)

@@ -7,6 +7,7 @@
 
 enum client_class_of {
     CLIENT_UNKNOWN,
+    CLIENT_TLS_FAILED,     /* no handshake came to its end: it does not trust us */
     CLIENT_NO_TLS,         /* never starts TLS */
     CLIENT_NO_CERTIFICATE, /* asked for one, sends none */
     CLIENT_GIVES_UP,       /* neither AUTH nor MAIL where EXTERNAL is offered */
@@ -27,6 +28,7 @@ struct habits {
     unsigned messages;
     bool secured, certificate, opened; /* in any of them; opened: 235 to EXTERNAL, or MAIL accepted */
     bool in_the_clear;                 /* MAIL or AUTH before TLS */
+    bool tls_failed;                   /* and not by our refusal */
     bool external_after_mail;
     enum record_leak leak;
     const struct record *leaker;  /* who made `leak`; NULL */

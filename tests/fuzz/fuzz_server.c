@@ -43,6 +43,14 @@ static enum smtp_decision decide(struct owner *o, struct smtp_reply *reply)
     return n == 5 ? SMTP_NO : SMTP_CLOSE;
 }
 
+/* A line has no end in it but a stray CR, and is no longer than any may be. */
+static void on_heard(void *ctx, struct str line, bool response)
+{
+    (void)ctx;
+    (void)response;
+    must(line.len <= SMTP_AUTH_LINE_MAX + 2 && str_find(line, '\n') < 0);
+}
+
 static void on_offer(void *ctx, struct smtp_offer *ret)
 {
     ret->starttls = roll(ctx, 2);
@@ -201,6 +209,7 @@ static void on_refused(void *ctx, const char *verb, const struct smtp_reply *rep
 }
 
 static const struct smtp_server_ops ops = {
+    .heard = on_heard,
     .offer = on_offer,
     .starttls = on_starttls,
     .xclient = on_xclient,

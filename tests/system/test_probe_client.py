@@ -461,6 +461,17 @@ def test_s_client(observe, tls):
     assert report["verdict"] == "sequence-1-so-far" and report.shapes() == ["equals"]
 
 
+def test_a_client_that_does_not_trust_us(observe, zoo):
+    """Whose fault it is that nothing can be told, and what to do."""
+    o = observe("--kind", "explicit", "--sessions", "1")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        with Client(Endpoint(o.ports["explicit"], "starttls", tls_name="localhost")) as c:
+            c.hello(context(zoo.server_ca.file))
+    report = o.report(status=2)
+    assert report["verdict"] == "tls-failed" and "ca/ca.pem" in report["change"]
+    assert report.facts("explicit")["end"] == "TLS failed: the peer sent TLS alert unknown_ca"
+
+
 # ---- passwords that a client should have kept ----
 
 LEAKS = {  # client: (call, kind, what the report says of it)
