@@ -76,6 +76,15 @@ def test_every_policy_and_port(house, zoo, home, token, mode, policy, login, seq
     assert to["queue_id"] in got.all("Received")[0]
 
 
+def test_what_is_said_of_a_login(house, zoo, home, token):
+    """OPN-08: that EXTERNAL was accepted is all we know; whether the certificate was what counted, only the server does."""
+    home.write(account("work", house["explicit-implicit"].port, zoo, "good", sender=ALICE))
+    said = home.send("-v", "-t", input=message(token)).stderr
+    assert "AUTH EXTERNAL =" in said and "235 2.7.0" in said
+    ours = [line for line in said.splitlines() if not line.startswith(("C:", "S:", ">", "<"))]
+    assert ours and not [line for line in ours if "certificate" in line.lower()], said
+
+
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])
 def test_no_certificate_login_there(house, zoo, home, token, mode):
     """EDG-10: it is said what the server lacks, and nothing goes out."""
@@ -106,7 +115,7 @@ def test_certificate_is_for_its_own_account(house, zoo, home, token):
 
 
 def test_server_is_verified(house, zoo, home, token):
-    """ID-01, TLS-14: no word inside TLS to a server that is not the one meant."""
+    """ID-01, TLS-13, TLS-14: no word inside TLS to a server that is not the one meant."""
     port = house["implicit-implicit"].port
     home.write(account("system", port, zoo, "good", tls="implicit").replace(f'ca = "{zoo.server_ca.file}"', ""),
                account("wrong", port, zoo, "good", tls_name='"mail.example.net"'))
@@ -128,7 +137,7 @@ def test_an_expired_certificate_of_ours(house, zoo, home, token):
 
 
 def test_never_in_the_clear(hop, home, token):
-    """STLS-13: a server without STARTTLS gets no message from an account with TLS."""
+    """STLS-13, TLS-14: a server without STARTTLS gets no message from an account with TLS."""
     h = hop()
     home.write(f'account default {{ host = "localhost:{h.port}" }}')
     done = home.send("-t", input=message(token), status=None)
