@@ -88,6 +88,24 @@ MUST_USE int ca_issued_write_p12(
     const struct ca_issued *is, const char *file, const char *password, bool replace, char *why);
 void ca_issued_free(struct ca_issued *is); /* NULL is fine */
 
+/* Client certificates with one thing wrong, for those who test servers.  They are in no index, and good for a day. */
+enum ca_flaw {
+    CA_FLAW_EXPIRED,
+    CA_FLAW_FUTURE,
+    CA_FLAW_USAGE, /* for servers only */
+    CA_FLAW_UNKNOWN_CA,
+    CA_FLAW_SELF_SIGNED,
+    CA_FLAW_NO_EMAIL, /* a host name instead */
+};
+struct ca_flawed {
+    const char *ca_cert, *ca_key; /* PEM files of a CA; not read for the two it does not sign */
+    enum ca_flaw flaw;
+    const char *email;
+    int64_t now_ms;
+};
+/* Replaces the two files, PEM. */
+MUST_USE int ca_write_flawed(const struct ca_flawed *f, const char *cert, const char *key, char *why);
+
 /* Writes the index only; -EALREADY when it is revoked already, which stays as it was. */
 MUST_USE int ca_revoke(struct ca *ca, size_t at, enum ca_reason reason, int64_t now_ms, char *why);
 /* A new list with the next number, from now for CA_CRL_DAYS. */

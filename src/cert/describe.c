@@ -137,3 +137,20 @@ void cert_describe(struct x509_st *cert, struct cert_description *ret)
     cert_fingerprint(cert, ret->fingerprint);
     cert_public_key_digest(cert, ret->public_key);
 }
+
+size_t cert_authorities_text(const struct stack_st_X509_NAME *names, char *ret, size_t room)
+{
+    int n = names ? sk_X509_NAME_num(names) : 0;
+    size_t used = 0;
+    ret[0] = '\0';
+    for (int i = 0; i < n; i++) {
+        char name[CERT_NAME_SHORT_MAX];
+        cert_name_short(sk_X509_NAME_value(names, i), name);
+        if (used + strlen(name) + sizeof("; ...") > room) {
+            (void)snprintf(ret + used, room - used, "%s...", used ? "; " : "");
+            break;
+        }
+        used += (size_t)snprintf(ret + used, room - used, "%s%s", used ? "; " : "", name);
+    }
+    return (size_t)MAX(n, 0);
+}

@@ -36,4 +36,9 @@ struct cert_description {
 void cert_describe(struct x509_st *cert, struct cert_description *ret);
 void cert_description_done(struct cert_description *d);
 
+struct stack_st_X509_NAME;
+/* The names of CAs a server said it would take, "CN=Staff CA; CN=Branch CA" in printable ASCII: as many as fit, with
+ * "..." behind them.  Returns how many there are. */
+size_t cert_authorities_text(const struct stack_st_X509_NAME *names, char *ret, size_t room);
+
 #endif

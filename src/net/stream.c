@@ -406,6 +406,11 @@ const char *stream_alert(const struct stream *s)
     return s->wire.alert_in < 0 ? NULL : tls_alert_name(s->wire.alert_in);
 }
 
+bool stream_was_asked(const struct stream *s)
+{
+    return s->wire.asked;
+}
+
 void stream_read_limit(struct stream *s, size_t octets)
 {
     s->read_left = octets;

@@ -93,6 +93,8 @@ void stream_speaks_for(struct stream *s, const unsigned char *ip, size_t len, ui
  * verified. */
 void stream_start_tls(struct stream *s, struct tls_context *context, const char *name);
 bool stream_is_secure(const struct stream *s);
+/* The server wanted a client certificate: known also when the handshake failed over it. */
+bool stream_was_asked(const struct stream *s);
 
 /* What names this TLS connection, for SASL channel binding; replaces the content of `out`.  -EOPNOTSUPP where there is
  * none: in the clear, under TLS 1.2 without extended master secret (CB-02), a certificate whose signature names no

@@ -229,6 +229,7 @@ static void secured(struct stream *s)
     s->tls = NULL;
     struct tls_facts facts;
     tls_facts_read(s->wire.ssl, &facts);
+    facts.asked = s->wire.asked;
     /* The peer's first octets may have come with its last of the handshake, and replies may wait.
      */
     s->pump_due = true;

@@ -222,6 +222,22 @@ static int load_anchors(SSL_CTX *ctx, const char *ca, char *why)
     return complain(why, -EINVAL, "no usable PEM certificate in %s: %s", ca, words);
 }
 
+/* OpenSSL thinks of 1.1 as insecure, and so do we: it is spoken to nobody but to see whether it is answered. */
+static void use_version(SSL_CTX *ctx, enum tls_version version)
+{
+    static const int numbers[] = {
+        [TLS_VERSION_1_1] = TLS1_1_VERSION,
+        [TLS_VERSION_1_2] = TLS1_2_VERSION,
+        [TLS_VERSION_1_3] = TLS1_3_VERSION,
+    };
+    if (version == TLS_VERSION_USUAL)
+        return;
+    (void)SSL_CTX_set_min_proto_version(ctx, numbers[version]);
+    (void)SSL_CTX_set_max_proto_version(ctx, numbers[version]);
+    if (version == TLS_VERSION_1_1)
+        (void)SSL_CTX_set_cipher_list(ctx, "ALL:@SECLEVEL=0");
+}
+
 static struct tls_context *context_new(const SSL_METHOD *method)
 {
     SSL_CTX *ctx = SSL_CTX_new(method);
@@ -388,6 +404,7 @@ int tls_client_context_new(const struct tls_client_config *cfg, struct tls_conte
 {
     CLEANUP(unrefp) struct tls_context *c = context_new(TLS_client_method());
     c->verify_server = cfg->verify;
+    use_version(c->ctx, cfg->version);
     int r = 0;
     if (cfg->verify == TLS_VERIFY_NAME)
         r = load_anchors(c->ctx, cfg->ca, why);
@@ -475,6 +492,8 @@ void tls_facts_read(SSL *ssl, struct tls_facts *ret)
     };
     if (!ret->resumed)
         ret->chain = SSL_get_peer_cert_chain(ssl);
+    if (!SSL_is_server(ssl))
+        ret->authorities = SSL_get0_peer_CA_list(ssl);
 }
 
 void tls_forget_chain(SSL *ssl)

@@ -18,6 +18,7 @@
 
 struct x509_st;       /* OpenSSL's X509, for cert/ to look into */
 struct stack_st_X509; /* a chain of them */
+struct stack_st_X509_NAME;
 
 struct tls_context;
 
@@ -51,6 +52,8 @@ struct tls_server_config {
 
 enum tls_verify_mode { TLS_VERIFY_NONE, TLS_VERIFY_NAME };
 
+enum tls_version { TLS_VERSION_USUAL, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
 struct tls_client_config {
     const char *ca;          /* PEM file of trust anchors; NULL: the system's roots */
     const char *certificate; /* PEM, NULL: none; sent only when asked for (CERT-02) */
@@ -58,6 +61,8 @@ struct tls_client_config {
     /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03). */
     enum tls_verify_mode verify;
     bool resume; /* offer the newest session that a server of the same name gave to this context */
+    /* This version alone, instead of 1.2 and 1.3; 1.1 only to find out who still speaks it (TLS-06). */
+    enum tls_version version;
 };
 
 /* On failure `why` (at least TLS_WHY_MAX octets) says which file and what is wrong with it; returns
@@ -79,6 +84,9 @@ struct tls_facts {
     bool resumed;
     bool verified; /* client: the server's certificate was, its name included; a pin alone does not count (TLS-13) */
     const char *server_name; /* what the client asked for by SNI, borrowed as `leaf` is; NULL: nothing */
+    bool asked; /* the server wanted a client certificate in this handshake */
+    /* The CAs it named for that, borrowed during `secured` only; NULL or empty: it named none. */
+    const struct stack_st_X509_NAME *authorities;
     struct x509_st *leaf; /* the peer's certificate, borrowed while the stream lives; NULL: none */
     /* What the peer sent with it, borrowed during `secured` only: a client's without the leaf, a
      * server's with it; NULL when there is none, and on a resumed session. */

@@ -38,19 +38,24 @@ static void make_index(void)
         abort();
 }
 
-/* Returns 1: kept, 0: not. */
+/* A copy is kept: the session itself counts as spoilt once its connection ended without close_notify, which [rfc5246
+ * 7.2.1] does not ask for, and which happens to whoever is closed on first.  Returns 0: OpenSSL keeps the original. */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct shelf *s = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), shelf_index);
+    SSL_SESSION *copy = SSL_SESSION_dup(session);
     /* By itself it knows the name only when the server said that it had made use of it. */
-    if (SSL_SESSION_set1_hostname(session, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) != 1)
+    if (!copy ||
+        SSL_SESSION_set1_hostname(copy, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) != 1) {
+        SSL_SESSION_free(copy);
         return 0;
+    }
     (void)pthread_mutex_lock(&s->lock);
     SSL_SESSION *old = s->session;
-    s->session = session;
+    s->session = copy;
     (void)pthread_mutex_unlock(&s->lock);
     SSL_SESSION_free(old);
-    return 1;
+    return 0;
 }
 
 void tls_resume_enable(SSL_CTX *ctx)

@@ -119,6 +119,13 @@ static void on_ssl_info(const SSL *ssl, int where, int value)
         w->alert_in = alert;
 }
 
+static int on_certificate_request(SSL *ssl, void *arg)
+{
+    (void)ssl;
+    ((struct wire *)arg)->asked = true;
+    return 1;
+}
+
 bool wire_tls_begin(struct wire *w, struct tls_context *c, const char *name)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -135,6 +142,8 @@ bool wire_tls_begin(struct wire *w, struct tls_context *c, const char *name)
     SSL_set_bio(ssl, bio, bio);
     (void)SSL_set_app_data(ssl, w);
     SSL_set_info_callback(ssl, on_ssl_info);
+    if (!SSL_is_server(ssl)) /* which is called for its own certificate */
+        SSL_set_cert_cb(ssl, on_certificate_request, w);
     w->ssl = ssl;
     w->tls = true;
     return true;

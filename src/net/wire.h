@@ -14,6 +14,7 @@ struct wire {
     bool dry;     /* the socket gave less than asked for: not asked again before it is readable */
     bool got_fin; /* the peer's side of the socket is closed */
     bool got_notify;  /* and by close_notify in TLS */
+    bool asked;       /* a server wanted a client certificate */
     int16_t alert_in; /* last alert received or sent, -1: none */
     int16_t alert_out;
     struct ssl_st *ssl;

@@ -1,6 +1,6 @@
-/* cases.h - the table of cases; read by probe.c alone. */
-#ifndef POSTERN_PROBE_CASES_H
-#define POSTERN_PROBE_CASES_H
+/* cases.h - the tables of cases, and the cases themselves; read by probe.c and the tables alone. */
+#ifndef POSTERN_CASES_H
+#define POSTERN_CASES_H
 
 #include "probe/probe.h"
 
@@ -9,6 +9,9 @@ enum probe_need {
     NEED_CERTIFICATE = 2,
     NEED_EXPLICIT = 4, /* AUTH EXTERNAL worked */
     NEED_IDENTITY = 8,
+    NEED_IMPLICIT = 16, /* mail was open with the certificate alone */
+    NEED_DELIVER = 32,  /* --deliver */
+    NEED_RELAY = 64,    /* --relay */
 };
 
 struct probe_case {
@@ -17,6 +20,72 @@ struct probe_case {
     void (*run)(struct probe *p, struct probe_result *r);
 };
 
-const struct probe_case *probe_cases(size_t *ret_n);
+const struct probe_case *probe_cases(enum probe_protocol protocol, size_t *ret_n);
+
+#define CASE(name) void case_##name(struct probe *p, struct probe_result *r)
+
+/* case_tls.c: what stands between clear and TLS */
+CASE(version);
+CASE(old_version);
+CASE(request);
+CASE(clear);
+CASE(clear_login);
+CASE(starttls_argument);
+CASE(injection);
+CASE(state);
+CASE(transaction);
+CASE(starttls_twice);
+CASE(resumption);
+
+/* case_login.c: without and with the certificate, until somebody is logged in */
+CASE(no_certificate);
+CASE(login_without);
+CASE(anonymous);
+CASE(offered);
+CASE(visible);
+CASE(equals);
+CASE(empty_line);
+CASE(prompted_equals);
+CASE(trailing_space);
+CASE(lower_case);
+CASE(authzid);
+CASE(prompted_authzid);
+CASE(then_mail);
+CASE(prompt);
+CASE(cancel);
+CASE(not_base64);
+CASE(nul);
+CASE(not_utf8);
+CASE(unknown_mechanism);
+CASE(foreign);
+CASE(implicit);
+CASE(enabled);
+CASE(relay);
+
+/* case_session.c: what a login is worth, and how long */
+CASE(login_opens);
+CASE(after_failure);
+CASE(after_implicit);
+CASE(second_auth);
+CASE(in_transaction);
+CASE(rset);
+CASE(second_ehlo);
+CASE(auth_parameter);
+CASE(failures);
+CASE(pipelined);
+CASE(pipelined_failure);
+CASE(deliver_explicit);
+CASE(deliver_implicit);
+
+/* case_bad.c: certificates that should not be taken */
+CASE(bad_expired);
+CASE(bad_future);
+CASE(bad_usage);
+CASE(bad_unknown);
+CASE(bad_self_signed);
+CASE(bad_revoked);
+CASE(bad_no_email);
+
+#undef CASE
 
 #endif

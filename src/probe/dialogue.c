@@ -5,43 +5,13 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define OUTPUT_MAX 4096
-
-/* D1  `due` counts the answers still awaited by the call that turns the loop; no callback begins anything
- *     by itself, so that a case reads from top to bottom.
- * D2  Once `ended` is set the stream is only closed, never written to. */
 struct dialogue {
-    struct loop *loop;
-    const struct dialogue_target *target;
-    struct tls_context *tls;
-    struct stream *stream;
+    struct contact contact;
     struct smtp_talk talk;
-    struct buf out;
-    struct loop_timer *deadline;
     struct smtp_capabilities caps;
+    bool stray;
     struct dialogue_reply greeting, replies[DIALOGUE_GROUP];
-    unsigned due;
-    bool securing, secure, resumed, ended;
-    const char *version;
-    char why[DIALOGUE_WHY];
 };
-
-/* What a peer says goes to a terminal: no control character, no 8-bit octet. */
-static void copy_printable(char *to, size_t room, struct str s)
-{
-    size_t n = MIN(s.len, room - 1);
-    for (size_t i = 0; i < n; i++)
-        to[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '?';
-    to[n] = '\0';
-}
-
-static void finish(struct dialogue *d, const char *why)
-{
-    if (!d->ended)
-        copy_printable(d->why, sizeof(d->why), str_of(why));
-    d->ended = true;
-    loop_stop(d->loop);
-}
 
 /* ---- from the conversation ---- */
 
@@ -50,16 +20,9 @@ static struct dialogue_reply reply_of(const struct smtp_answer *a)
     struct dialogue_reply r = {.code = a->code};
     struct str text = buf_str(&a->text);
     ssize_t line_end = str_find(text, '\n');
-    copy_printable(r.enhanced, sizeof(r.enhanced), str_of(a->enhanced));
-    copy_printable(r.text, sizeof(r.text), line_end < 0 ? text : str_upto(text, (size_t)line_end));
+    contact_copy(r.enhanced, sizeof(r.enhanced), str_of(a->enhanced));
+    contact_copy(r.text, sizeof(r.text), line_end < 0 ? text : str_upto(text, (size_t)line_end));
     return r;
-}
-
-static void answered(struct dialogue *d)
-{
-    assert(d->due > 0);
-    if (--d->due == 0)
-        loop_stop(d->loop);
 }
 
 static bool on_greeting(void *ctx, size_t n, const struct smtp_answer *a)
@@ -67,7 +30,7 @@ static bool on_greeting(void *ctx, size_t n, const struct smtp_answer *a)
     (void)n;
     struct dialogue *d = ctx;
     d->greeting = reply_of(a);
-    answered(d);
+    contact_answered(&d->contact);
     return true;
 }
 
@@ -75,7 +38,7 @@ static bool on_answer(void *ctx, size_t n, const struct smtp_answer *a)
 {
     struct dialogue *d = ctx;
     d->replies[n] = reply_of(a);
-    answered(d);
+    contact_answered(&d->contact);
     return true;
 }
 
@@ -106,100 +69,49 @@ on_over(void *ctx, enum smtp_talk_end end, enum smtp_stage stage, const struct s
         [SMTP_TALK_UNSENDABLE] = "a line of ours could not be sent",
     };
     struct dialogue_reply r = a ? reply_of(a) : (struct dialogue_reply){0};
-    char why[DIALOGUE_WHY];
+    struct dialogue *d = ctx;
+    char why[CONTACT_WHY];
     (void)snprintf(why, sizeof(why), "%s, at %s%s%s", words[end], smtp_stage_name(stage),
                    a ? ": " : "", r.text);
-    finish(ctx, why);
+    d->stray = end == SMTP_TALK_STRAY;
+    contact_finish(&d->contact, why);
 }
 
 static const struct smtp_talk_ops talk_ops = {.over = on_over};
 
-/* ---- from the stream ---- */
+/* ---- from the contact ---- */
 
 static size_t on_input(void *ctx, const char *data, size_t len)
 {
     struct dialogue *d = ctx;
-    return d->ended ? len : smtp_talk_feed(&d->talk, data, len);
+    return smtp_talk_feed(&d->talk, data, len);
 }
 
-static void on_connected(void *ctx)
+static void on_secured(void *ctx)
 {
     struct dialogue *d = ctx;
-    if (d->target->implicit)
-        stream_start_tls(d->stream, d->tls, d->target->tls_name);
-}
-
-static void on_secured(void *ctx, const struct tls_facts *facts)
-{
-    struct dialogue *d = ctx;
-    d->secure = true;
-    d->resumed = facts->resumed;
-    d->version = facts->version;
     d->caps = (struct smtp_capabilities){0};
-    if (d->securing) {
-        smtp_talk_restart(&d->talk);
-        answered(d);
-    }
+    smtp_talk_restart(&d->talk);
 }
 
-static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
+static const struct contact_ops contact_ops = {.input = on_input, .secured = on_secured};
+
+/* ---- saying ---- */
+
+static void begin(struct dialogue *d)
 {
-    (void)end;
-    finish(ctx, detail && *detail ? detail : "the server closed the connection");
-}
-
-static const struct stream_ops stream_ops = {
-    .input = on_input,
-    .connected = on_connected,
-    .secured = on_secured,
-    .ended = on_stream_ended,
-};
-
-static void on_deadline(void *arg)
-{
-    struct dialogue *d = arg;
-    char why[DIALOGUE_WHY];
-    (void)snprintf(why, sizeof(why), "no answer within %lld s",
-                   (long long)(d->target->timeout_ms / 1000));
-    finish(d, why);
-}
-
-/* ---- turning ---- */
-
-static void turn(struct dialogue *d)
-{
-    if (d->out.len > 0 && !d->ended && stream_write_str(d->stream, buf_str(&d->out)) < 0)
-        finish(d, "the server takes nothing any more");
-    buf_clear(&d->out);
-    loop_timer_set(d->deadline, d->target->timeout_ms);
-    while (d->due > 0 && !d->ended)
-        loop_run(d->loop);
-    loop_timer_cancel(d->deadline);
-    d->due = 0;
-}
-
-static void begin(struct dialogue *d, unsigned due)
-{
-    d->due = due;
     for (size_t i = 0; i < DIALOGUE_GROUP; i++)
         d->replies[i] = (struct dialogue_reply){0};
 }
 
 struct dialogue *
-dialogue_open(struct loop *l, const struct dialogue_target *target, struct tls_context *tls)
+dialogue_open(struct loop *l, const struct contact_target *target, struct tls_context *tls)
 {
     struct dialogue *d = xcalloc(1, sizeof(*d));
-    d->loop = l;
-    d->target = target;
-    d->tls = tls;
-    d->version = "";
-    buf_init(&d->out, OUTPUT_MAX);
-    smtp_talk_init(&d->talk, &talk_ops, d, &d->out);
-    d->deadline = loop_timer_new(l, on_deadline, d);
-    begin(d, 1);
+    contact_init(&d->contact, l, target, tls, &contact_ops, d);
+    smtp_talk_init(&d->talk, &talk_ops, d, &d->contact.out);
     smtp_talk_expect(&d->talk, SMTP_STAGE_GREETING, on_greeting, 0);
-    d->stream = stream_connect(l, target->host, target->port, &stream_ops, d);
-    turn(d);
+    contact_turn(&d->contact, 1);
     return d;
 }
 
@@ -207,23 +119,36 @@ void dialogue_close(struct dialogue *d)
 {
     if (!d)
         return;
-    if (!d->ended && d->greeting.code)
+    if (!d->contact.ended && d->greeting.code)
         (void)dialogue_say(d, "QUIT");
-    stream_abort(d->stream);
-    loop_timer_free(d->deadline);
+    contact_done(&d->contact);
     smtp_talk_done(&d->talk);
-    buf_done(&d->out);
     free(d);
+}
+
+void dialogue_abandon(struct dialogue *d, const char *why)
+{
+    contact_finish(&d->contact, why);
 }
 
 bool dialogue_ended(const struct dialogue *d)
 {
-    return d->ended;
+    return d->contact.ended;
 }
 
 const char *dialogue_why(const struct dialogue *d)
 {
-    return d->why;
+    return d->contact.why;
+}
+
+bool dialogue_is_stray(const struct dialogue *d)
+{
+    return d->stray;
+}
+
+const struct contact_facts *dialogue_facts(const struct dialogue *d)
+{
+    return &d->contact.facts;
 }
 
 struct dialogue_reply dialogue_greeting(const struct dialogue *d)
@@ -231,24 +156,26 @@ struct dialogue_reply dialogue_greeting(const struct dialogue *d)
     return d->greeting;
 }
 
+static struct dialogue_reply
+say(struct dialogue *d, const char *line, enum smtp_stage stage, smtp_talk_fn *fn)
+{
+    begin(d);
+    if (!d->contact.ended)
+        smtp_talk_say(&d->talk, line, stage, fn, 0);
+    contact_turn(&d->contact, 1);
+    return d->replies[0];
+}
+
 struct dialogue_reply dialogue_say(struct dialogue *d, const char *line)
 {
-    begin(d, 1);
-    if (!d->ended)
-        smtp_talk_say(&d->talk, line, SMTP_STAGE_IDLE, on_answer, 0);
-    turn(d);
-    return d->replies[0];
+    return say(d, line, SMTP_STAGE_IDLE, on_answer);
 }
 
 struct dialogue_reply dialogue_ehlo(struct dialogue *d, const char *name)
 {
     char line[300];
     (void)snprintf(line, sizeof(line), "EHLO %s", name);
-    begin(d, 1);
-    if (!d->ended)
-        smtp_talk_say(&d->talk, line, SMTP_STAGE_HELLO, on_hello, 0);
-    turn(d);
-    return d->replies[0];
+    return say(d, line, SMTP_STAGE_HELLO, on_hello);
 }
 
 const struct smtp_capabilities *dialogue_capabilities(const struct dialogue *d)
@@ -262,44 +189,41 @@ void dialogue_say_group(struct dialogue *d,
                         struct dialogue_reply *ret)
 {
     assert(n <= DIALOGUE_GROUP);
-    begin(d, (unsigned)n);
-    for (size_t i = 0; i < n && !d->ended; i++)
+    begin(d);
+    for (size_t i = 0; i < n && !d->contact.ended; i++)
         smtp_talk_say(&d->talk, lines[i], SMTP_STAGE_IDLE, on_answer, i);
-    turn(d);
+    contact_turn(&d->contact, (unsigned)n);
     for (size_t i = 0; i < n; i++)
         ret[i] = d->replies[i];
 }
 
+/* Behind a command, or in place of one; never a line that a peer worded. */
+static void put(struct dialogue *d, const char *text)
+{
+    if (!d->contact.ended && buf_puts(&d->contact.out, text) < 0)
+        contact_finish(&d->contact, "a line of ours could not be sent");
+}
+
+struct dialogue_reply dialogue_send_text(struct dialogue *d, const char *text)
+{
+    begin(d);
+    put(d, text);
+    if (!d->contact.ended)
+        smtp_talk_expect(&d->talk, SMTP_STAGE_FINAL, on_answer, 0);
+    contact_turn(&d->contact, 1);
+    return d->replies[0];
+}
+
 bool dialogue_start_tls(struct dialogue *d, const char *injected, struct dialogue_reply *ret)
 {
-    begin(d, 1);
-    if (!d->ended)
+    begin(d);
+    if (!d->contact.ended)
         smtp_talk_say(&d->talk, "STARTTLS", SMTP_STAGE_STARTTLS, on_start_tls, 0);
-    if (injected && !d->ended && buf_printf(&d->out, "%s\r\n", injected) < 0)
-        finish(d, "a line of ours could not be sent");
-    turn(d);
+    if (injected) {
+        put(d, injected);
+        put(d, "\r\n");
+    }
+    contact_turn(&d->contact, 1);
     *ret = d->replies[0];
-    if (ret->code != 220 || d->ended)
-        return false;
-    d->due = 1;
-    d->securing = true;
-    stream_start_tls(d->stream, d->tls, d->target->tls_name);
-    turn(d);
-    d->securing = false;
-    return d->secure;
-}
-
-bool dialogue_is_secure(const struct dialogue *d)
-{
-    return d->secure;
-}
-
-bool dialogue_resumed(const struct dialogue *d)
-{
-    return d->resumed;
-}
-
-const char *dialogue_tls_version(const struct dialogue *d)
-{
-    return d->version;
+    return ret->code == 220 && contact_start_tls(&d->contact);
 }

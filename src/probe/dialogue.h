@@ -1,17 +1,15 @@
-/* dialogue.h - one connection of the prober: say a line, get the answer, in the order it is written down.
+/* dialogue.h - SMTP over a contact, word by word: say a line, get the answer.
  *
- * Each call turns the loop until what it waits for has come, the peer is gone, or the time is over; the deadline
- * is for the whole answer, so a peer that sends an octet a second gains nothing.  After the end (`ended`, with
- * `why`) every call returns at once, with a reply of code 0.
+ * Stands on the conversation below a client session, not on the session: that one is made never to say most of what a
+ * prober has to say.  Where there was no answer the reply has code 0, and dialogue_why() says what happened.
  */
-#ifndef POSTERN_PROBE_DIALOGUE_H
-#define POSTERN_PROBE_DIALOGUE_H
+#ifndef POSTERN_DIALOGUE_H
+#define POSTERN_DIALOGUE_H
 
-#include "net/stream.h"
+#include "probe/contact.h"
 #include "smtp/client_ehlo.h"
 
 #define DIALOGUE_TEXT 160
-#define DIALOGUE_WHY 256
 
 struct dialogue_reply {
     int code; /* 0: there was none */
@@ -19,22 +17,19 @@ struct dialogue_reply {
     char text[DIALOGUE_TEXT]; /* first line, printable ASCII, cut */
 };
 
-struct dialogue_target { /* borrowed for the life of the dialogue */
-    const char *host, *port;
-    const char *tls_name; /* SNI and verification */
-    bool implicit;        /* TLS from the first octet */
-    int64_t timeout_ms;   /* for each answer */
-};
-
 struct dialogue;
 
 /* Connects and hears the greeting; with `implicit` TLS comes before it.  Never NULL. */
 struct dialogue *
-dialogue_open(struct loop *l, const struct dialogue_target *target, struct tls_context *tls);
+dialogue_open(struct loop *l, const struct contact_target *target, struct tls_context *tls);
+void dialogue_abandon(struct dialogue *d, const char *why); /* nothing more can be said */
 void dialogue_close(struct dialogue *d); /* says QUIT where that is possible; NULL is fine */
 
 bool dialogue_ended(const struct dialogue *d);
 const char *dialogue_why(const struct dialogue *d); /* "" while it has not ended */
+bool dialogue_is_stray(
+    const struct dialogue *d); /* it ended over a reply that no command asked for */
+const struct contact_facts *dialogue_facts(const struct dialogue *d);
 struct dialogue_reply dialogue_greeting(const struct dialogue *d);
 
 /* One line without its CRLF, which holds no control character. */
@@ -50,12 +45,11 @@ void dialogue_say_group(struct dialogue *d,
                         size_t n,
                         struct dialogue_reply *ret);
 
+/* The text of a message after 354: lines end in CRLF, dots are doubled, the final dot is included. */
+struct dialogue_reply dialogue_send_text(struct dialogue *d, const char *text);
+
 /* STARTTLS and the handshake.  `injected` (may be NULL) travels in the clear right behind the command, in the same
  * write: what STLS-08 is about.  False: refused or failed. */
 bool dialogue_start_tls(struct dialogue *d, const char *injected, struct dialogue_reply *ret);
-
-bool dialogue_is_secure(const struct dialogue *d);
-bool dialogue_resumed(const struct dialogue *d);
-const char *dialogue_tls_version(const struct dialogue *d); /* "" in the clear */
 
 #endif

@@ -1,10 +1,10 @@
-/* probe.h - the cases against one server, and what came of each.
+/* probe.h - the cases against one server in one way of talking to it, and what came of each.
  *
  *     struct probe p = {.target = ..., .plain = ..., .with_certificate = ...};
  *     probe_run(&p, progress, arg);
  *
- * Blocks for as long as the server takes, at most the target's time-out for each of a bounded number of
- * commands.  Sends no message: stops at RCPT and says RSET.
+ * Blocks for as long as the server takes: at most the target's time-out for each of a bounded number of
+ * commands, and no case is begun after `until_ms`.  Sends no message unless told: stops at RCPT and says RSET.
  */
 #ifndef POSTERN_PROBE_H
 #define POSTERN_PROBE_H
@@ -14,7 +14,22 @@
 #include "probe/verdict.h"
 
 #define PROBE_DETAIL 320
-#define PROBE_CASES_MAX 32
+#define PROBE_CASES_MAX 64
+
+enum probe_protocol { PROBE_SMTP, PROBE_IMAP, PROBE_POP3 };
+
+/* Certificates that should not be taken. */
+enum bad_certificate {
+    BAD_EXPIRED,
+    BAD_FUTURE,
+    BAD_USAGE, /* for servers only */
+    BAD_UNKNOWN,
+    BAD_SELF_SIGNED,
+    BAD_NO_EMAIL,
+    BAD_REVOKED,
+    BAD_COUNT,
+};
+const char *bad_certificate_name(enum bad_certificate kind); /* "self-signed" */
 
 struct probe_result {
     unsigned number;
@@ -27,24 +42,32 @@ struct probe_result {
 struct probe {
     char name[64]; /* of the column in a report */
     struct loop *loop;
-    struct dialogue_target target;
-    struct tls_context *plain;            /* shows no certificate */
-    struct tls_context *with_certificate; /* NULL: there is none */
-    struct tls_context *resuming;         /* as that, and resumes; NULL as well */
+    enum probe_protocol protocol;
+    struct contact_target target;
+    struct contact_target relay; /* host NULL: there is none */
+    enum tls_version version;    /* of the contexts below, but for the two named otherwise */
+    struct tls_context *plain;   /* shows no certificate */
+    struct tls_context *with_certificate;          /* NULL: there is none */
+    struct tls_context *resuming;                  /* as that, and resumes; NULL as well */
+    struct tls_context *bad[BAD_COUNT];            /* NULL: not given */
+    struct tls_context *any_version, *old_version; /* with the certificate, if any; TLS 1.1 */
     const char *helo, *from, *to;
     const char *identity; /* own authzid; NULL: not known */
+    bool deliver;
+    int64_t until_ms; /* monotonic; 0: no end */
 
     /* Found by probe_run(). */
     struct observations seen;
-    char tls_version[16];
+    struct smtp_capabilities capabilities; /* with the certificate */
     struct probe_result results[PROBE_CASES_MAX];
     unsigned n_results;
-    bool reached; /* TLS stood at least once */
+    bool reached; /* EHLO was answered at least once */
 };
 
 void probe_run(struct probe *p,
                void (*progress)(void *arg, unsigned done, unsigned of, const char *title),
                void *arg);
+enum rule probe_rule(const struct probe *p);
 enum probe_conforms probe_conforms(const struct probe *p);
 
 #endif

@@ -38,6 +38,33 @@ bool report_agrees(const struct report *r, const struct report_case *c)
     return true;
 }
 
+char report_letter(size_t column)
+{
+    return (char)('A' + column);
+}
+
+void report_details(const struct report *r,
+                    const struct report_case *c,
+                    void (*say)(void *arg, const char *letters, const char *detail),
+                    void *arg)
+{
+    bool told[REPORT_COLUMNS_MAX] = {false};
+    for (size_t k = 0; k < r->n_columns; k++) {
+        char letters[2 * REPORT_COLUMNS_MAX + 1] = "";
+        size_t used = 0, sharing = 0;
+        for (size_t i = k; i < r->n_columns && !told[k]; i++) {
+            if (told[i] || strcmp(c->cells[i].detail, c->cells[k].detail) != 0)
+                continue;
+            told[i] = i > k;
+            sharing++;
+            letters[used++] = report_letter(i);
+            letters[used++] = ' ';
+        }
+        if (sharing > 0)
+            say(arg, sharing == r->n_columns ? "" : letters, c->cells[k].detail);
+    }
+}
+
 /* Octets of the character at `s` when it is one of well-formed UTF-8 that may be shown; 0: it is not. */
 static size_t printable_at(const char *s)
 {

@@ -35,7 +35,9 @@ static const char style[] =
     "font-variant-numeric:tabular-nums}.matrix td.case{min-width:18rem}.title{font-weight:600}"
     ".cite{color:var(--soft);font-size:.82rem;margin-left:.5rem}"
     ".detail{color:var(--soft);font-size:.87rem;margin-top:.15rem;overflow-wrap:anywhere}"
-    ".detail span{color:var(--ink);font-weight:600}"
+    ".detail "
+    "span{color:var(--ink);font-weight:600;margin-right:.4rem}td.letter{font-weight:600;width:2."
+    "5rem}thead th b{color:var(--ink);font-size:.95rem}"
     ".chip{display:inline-block;white-space:nowrap;border-radius:999px;padding:.08rem "
     ".65rem;font-size:.82rem;"
     "font-weight:600;color:var(--none);background:var(--none-b)}"
@@ -65,6 +67,8 @@ static void chip(FILE *to, enum probe_status s)
 
 static void verdict(FILE *to, const struct report *r)
 {
+    static const enum probe_status order[] = {PROBE_FAIL, PROBE_WARN, PROBE_PASS, PROBE_SEEN,
+                                              PROBE_NOT_RUN};
     fprintf(to, "<section class=\"card verdict r%d\"><div class=\"meta\" style=\"margin:0\">",
             (int)r->result);
     element(to, "Verdict &middot; ", probe_conforms_name(r->result), "</div>\n");
@@ -74,38 +78,36 @@ static void verdict(FILE *to, const struct report *r)
     if (*r->untold)
         element(to, "<p><b>What could not be told.</b> ", r->untold, "</p>\n");
     fputs("<div class=\"counts\">", to);
-    for (int s = PROBE_STATUS_COUNT - 1; s >= 0; s--) {
-        size_t n = report_count(r, (enum probe_status)s);
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        size_t n = report_count(r, order[i]);
         if (n > 0)
-            fprintf(to, "<span class=\"chip s%d\">%zu %s</span>", s, n,
-                    probe_status_name((enum probe_status)s));
+            fprintf(to, "<span class=\"chip s%d\">%zu %s</span>", (int)order[i], n,
+                    probe_status_name(order[i]));
     }
     fputs("</div></section>\n", to);
 }
 
 static void columns(FILE *to, const struct report *r)
 {
-    fputs(
-        "<h2>What was probed</h2>\n<div class=\"card scroll\"><table><thead><tr><th>connection</th>"
-        "<th>verdict there</th></tr></thead>\n<tbody>",
-        to);
+    fputs("<h2>What was probed</h2>\n<div class=\"card "
+          "scroll\"><table><thead><tr><th></th><th>connection</th>"
+          "<th>verdict there</th></tr></thead>\n<tbody>",
+          to);
     for (size_t k = 0; k < r->n_columns; k++) {
-        element(to, "<tr><td>", r->columns[k].name, "</td>");
+        fprintf(to, "<tr><td class=\"letter\">%c</td>", report_letter(k));
+        element(to, "<td>", r->columns[k].name, "</td>");
         element(to, "<td>", r->columns[k].verdict_text, "</td></tr>\n");
     }
     fputs("</tbody></table></div>\n", to);
 }
 
-static void details(FILE *to, const struct report *r, const struct report_case *c)
+static void detail(void *arg, const char *letters, const char *text)
 {
-    if (report_agrees(r, c)) {
-        element(to, "<div class=\"detail\">", c->cells[0].detail, "</div>");
-        return;
-    }
-    for (size_t k = 0; k < r->n_columns; k++) {
-        element(to, "<div class=\"detail\"><span>", r->columns[k].name, ":</span> ");
-        element(to, "", c->cells[k].detail, "</div>");
-    }
+    FILE *to = arg;
+    fputs("<div class=\"detail\">", to);
+    if (*letters)
+        fprintf(to, "<span>%s</span>", letters);
+    element(to, "", text, "</div>");
 }
 
 /* A row is marked by the worst of its cells. */
@@ -128,7 +130,7 @@ static void one_case(FILE *to, const struct report *r, size_t i)
     element(to, "<span class=\"title\">", c->title, "</span> ");
     element(to, "<span class=\"cite\">", c->section, " &middot; ");
     element(to, "", c->rows, "</span>");
-    details(to, r, c);
+    report_details(r, c, detail, to);
     fputs("</td>", to);
     for (size_t k = 0; k < r->n_columns; k++) {
         fputs("<td>", to);
@@ -138,13 +140,19 @@ static void one_case(FILE *to, const struct report *r, size_t i)
     fputs("</tr>\n", to);
 }
 
+static void column_head(FILE *to, size_t k, const char *name)
+{
+    fprintf(to, "<th class=\"col\"><b>%c</b><br>", report_letter(k));
+    element(to, "", name, "</th>");
+}
+
 static void matrix(FILE *to, const struct report *r)
 {
     fputs("<h2>Cases</h2>\n<div class=\"card scroll\"><table "
           "class=\"matrix\"><thead><tr><th></th><th>case</th>",
           to);
     for (size_t k = 0; k < r->n_columns; k++)
-        element(to, "<th class=\"col\">", r->columns[k].name, "</th>");
+        column_head(to, k, r->columns[k].name);
     fputs("</tr></thead>\n<tbody>", to);
     for (size_t i = 0; i < r->n_cases; i++)
         one_case(to, r, i);

@@ -11,6 +11,16 @@ void report_plain(FILE *to, const char *text);
 
 int report_flush(FILE *to);
 
+char report_letter(
+    size_t column); /* 'A' ... : what stands for a column where its name is too long */
+
+/* Calls `say` once for each different detail of the case, with the letters of the columns that share it ("A C "; ""
+ * when all do). */
+void report_details(const struct report *r,
+                    const struct report_case *c,
+                    void (*say)(void *arg, const char *letters, const char *detail),
+                    void *arg);
+
 #define REPORT_TIME_MAX 24
 void report_time(int64_t at_ms, char ret[REPORT_TIME_MAX]); /* "2026-11-29T18:05:00Z" */
 

@@ -28,17 +28,12 @@ static void strong(const struct pen *p, const char *text)
     fputs(p->colour ? "\033[0m" : "", p->to);
 }
 
-static char letter(size_t column)
-{
-    return (char)('A' + column);
-}
-
 static void heading(const struct pen *p, const struct report *r)
 {
     strong(p, r->subject);
     fputs("\n\n", p->to);
     for (size_t k = 0; k < r->n_columns; k++) {
-        fprintf(p->to, "  %c  ", letter(k));
+        fprintf(p->to, "  %c  ", report_letter(k));
         report_plain(p->to, r->columns[k].name);
         fputs(": ", p->to);
         report_plain(p->to, r->columns[k].verdict_text);
@@ -46,43 +41,28 @@ static void heading(const struct pen *p, const struct report *r)
     }
     fputs("\n    ", p->to);
     for (size_t k = 0; k < r->n_columns; k++)
-        fprintf(p->to, "  %-8c", letter(k));
+        fprintf(p->to, "  %-8c", report_letter(k));
     fputc('\n', p->to);
 }
 
-/* The columns from `first` on that say what it says; marks them. */
-static void detail(const struct pen *p,
-                   const struct report *r,
-                   const struct report_case *c,
-                   size_t first,
-                   bool *told)
+static void detail(void *arg, const char *letters, const char *text)
 {
-    const char *text = c->cells[first].detail;
-    fputs("      ", p->to);
-    for (size_t k = first; k < r->n_columns; k++) {
-        if (told[k] || strcmp(c->cells[k].detail, text) != 0)
-            continue;
-        told[k] = true;
-        if (!report_agrees(r, c))
-            fprintf(p->to, "%c ", letter(k));
-    }
+    const struct pen *p = arg;
+    fprintf(p->to, "      %s", letters);
     report_plain(p->to, text);
     fputc('\n', p->to);
 }
 
-static void one_case(const struct pen *p, const struct report *r, size_t i)
+static void one_case(struct pen *p, const struct report *r, size_t i)
 {
     const struct report_case *c = &r->cases[i];
-    bool told[REPORT_COLUMNS_MAX] = {false};
     fprintf(p->to, "%3zu ", i + 1);
     for (size_t k = 0; k < r->n_columns; k++) {
         fputs("  ", p->to);
         status(p, c->cells[k].status);
     }
     fprintf(p->to, "  %-*s  %s; %s\n", TITLE_WIDTH, c->title, c->section, c->rows);
-    for (size_t k = 0; k < r->n_columns; k++)
-        if (!told[k])
-            detail(p, r, c, k, told);
+    report_details(r, c, detail, p);
 }
 
 static void table(const struct pen *p, const struct report_table *t)

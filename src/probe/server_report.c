@@ -4,11 +4,12 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 static void take_columns(struct server_report *s, const struct probe *probes, size_t n)
 {
     for (size_t k = 0; k < n; k++) {
-        enum rule rule = rule_of(&probes[k].seen);
+        enum rule rule = probe_rule(&probes[k]);
         s->columns[k] = (struct report_column){probes[k].name, rule_name(rule), rule_words(rule)};
     }
     s->r.columns = s->columns;
@@ -38,12 +39,13 @@ static void take_classes(struct server_report *s, const struct observations *o)
         s->classes[i][0] = seen_name(c[i].works);
         s->classes[i][1] = c[i].sends;
         s->classes[i][2] = c[i].clients;
+        s->classes[i][3] = c[i].note;
     }
     s->table = (struct report_table){
         .name = "clients",
         .title = "Which clients will work",
-        .heads = {"works", "sends", "clients"},
-        .n_heads = 3,
+        .heads = {"works", "sends", "clients", "note"},
+        .n_heads = 4,
         .rows = s->classes,
         .n_rows = CLIENT_CLASSES,
     };
@@ -65,22 +67,56 @@ static enum probe_conforms conforms(const struct probe *probes, size_t n)
     return worst;
 }
 
-void server_report(struct server_report *ret, const struct probe *probes, size_t n)
+static const char *detail_of(const struct probe *p, const char *id)
+{
+    for (unsigned i = 0; i < p->n_results; i++)
+        if (strcmp(p->results[i].id, id) == 0)
+            return p->results[i].detail;
+    return "";
+}
+
+/* What could not be told, where, and what came instead. */
+static void say_untold(struct server_report *s, const struct probe *probes, size_t n)
+{
+    size_t used = 0;
+    s->untold[0] = '\0';
+    for (size_t k = 0; k < n && used < sizeof(s->untold); k++) {
+        const struct probe *p = &probes[k];
+        if (probe_rule(p) != RULE_UNKNOWN)
+            continue;
+        const char *lacks = rule_lacks(&p->seen);
+        bool login = p->seen.explicit_login == SEEN_UNKNOWN;
+        used += (size_t)snprintf(s->untold + used, sizeof(s->untold) - used, "%s%s: %s: %.150s.",
+                                 used ? " " : "", p->name, lacks ? lacks : "which rule",
+                                 detail_of(p, login ? "equals" : "implicit"));
+    }
+}
+
+void server_report(struct server_report *ret,
+                   const char *subject,
+                   const struct probe *probes,
+                   size_t n)
 {
     assert(n > 0 && n <= REPORT_COLUMNS_MAX);
-    enum rule rule = rule_of(&probes[0].seen);
-    (void)snprintf(ret->subject, sizeof(ret->subject), "%s", probes[0].target.host);
+    enum rule rule = probe_rule(&probes[0]);
+    struct observations all = probes[0].seen;
+    for (size_t k = 1; k < n; k++) {
+        rule = rule_merge(rule, probe_rule(&probes[k]));
+        observations_merge(&all, &probes[k].seen);
+    }
+    say_untold(ret, probes, n);
     ret->r = (struct report){
         .command = "postern probe server",
-        .subject = ret->subject,
+        .subject = subject,
         .at_ms = clock_wall_ms(),
         .result = conforms(probes, n),
         .verdict = rule_name(rule),
         .verdict_text = rule_words(rule),
         .change = rule_advice(rule),
-        .untold = "",
+        .untold = ret->untold,
     };
     take_columns(ret, probes, n);
     take_cases(ret, probes, n);
-    take_classes(ret, &probes[0].seen);
+    if (probes[0].protocol == PROBE_SMTP)
+        take_classes(ret, &all);
 }

@@ -6,7 +6,7 @@
 
 struct server_report {
     struct report r; /* points into the rest, and into the probes */
-    char subject[300], untold[512];
+    char untold[1024];
     struct report_column columns[REPORT_COLUMNS_MAX];
     struct report_case cases[PROBE_CASES_MAX];
     struct report_cell cells[PROBE_CASES_MAX][REPORT_COLUMNS_MAX];
@@ -14,7 +14,10 @@ struct server_report {
     const char *classes[CLIENT_CLASSES][REPORT_HEADS_MAX];
 };
 
-/* The probes ran and hold the same cases; borrowed as long as the report is used. */
-void server_report(struct server_report *ret, const struct probe *probes, size_t n);
+/* The probes ran and hold the same cases; they and `subject` are borrowed as long as the report is used. */
+void server_report(struct server_report *ret,
+                   const char *subject,
+                   const struct probe *probes,
+                   size_t n);
 
 #endif

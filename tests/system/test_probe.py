@@ -13,9 +13,9 @@ from kit.server import postern
 ALICE = "alice@example.org"
 
 
-def probe(port, tls, credential=None, status=None, timeout=3):
-    words = ["probe", "server", f"127.0.0.1:{port}", "--tls", tls, "--json", "--timeout", timeout,
-             "--identity", ALICE, "--to", "carol@example.net"]
+def probe(port, tls, credential=None, *more, status=None, timeout=3):
+    words = ["probe", "server", f"127.0.0.1:{port}", "--tls", tls, "--tls-version", "1.3", "--json",
+             "--timeout", timeout, "--identity", ALICE, "--to", "carol@example.net", *more]
     if credential:
         words += ["--certificate", credential.certificate, "--key", credential.key]
     report = json.loads(postern(*words, status=status).stdout)

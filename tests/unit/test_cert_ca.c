@@ -150,6 +150,51 @@ static mode_t mode_of(const char *path)
     return st.st_mode & 07777;
 }
 
+/* Each has the one thing wrong that it is named for, in the eyes of our own judge. */
+static void flawed_certificates_are_refused_for_their_flaw(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ca_flaw flaw;
+        const char *want;
+    } rows[] = {
+        {CA_FLAW_EXPIRED,     "expired"                      },
+        {CA_FLAW_FUTURE,      "not valid before"             },
+        {CA_FLAW_USAGE,       "not for client authentication"},
+        {CA_FLAW_UNKNOWN_CA,  "unknown CA (CN=Unknown CA)"   },
+        {CA_FLAW_SELF_SIGNED, "self-signed"                  },
+        {CA_FLAW_NO_EMAIL,    "postern-probe.invalid"        },
+    };
+    new_ca("flaws");
+    char ca_cert[200], ca_key[200], cert[200], key[200];
+    snprintf(ca_cert, sizeof(ca_cert), "%s", in_ca("ca.pem"));
+    snprintf(ca_key, sizeof(ca_key), "%s", in_ca("ca.key"));
+    snprintf(cert, sizeof(cert), "%s", in_ca("flawed.pem"));
+    snprintf(key, sizeof(key), "%s", in_ca("flawed.key"));
+    struct ca_flawed f = {
+        .ca_cert = ca_cert, .ca_key = ca_key, .email = "alice@example.org", .now_ms = NOW_MS};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char why[CERT_WHY_MAX] = "", got[CERT_REASON_MAX];
+        f.flaw = rows[i].flaw;
+        if (ca_write_flawed(&f, cert, key, why) < 0)
+            fail_msg("%s: %s", rows[i].want, why);
+        X509 *x = read_certificate(cert);
+        judge(x, NOW_MS, got);
+        if (!strstr(got, rows[i].want))
+            fail_msg("wanted %s, got %s", rows[i].want, got);
+        X509_free(x);
+        assert_int_equal(mode_of(key), 0600);
+    }
+    struct ca *ca = open_ca();
+    assert_int_equal(ca_count(ca), 0); /* in no index */
+    ca_close(ca);
+    char why[CERT_WHY_MAX] = "";
+    f.flaw = CA_FLAW_EXPIRED;
+    f.ca_key = key;
+    assert_int_equal(ca_write_flawed(&f, cert, key, why), -EINVAL);
+    assert_non_null(strstr(why, "does not belong"));
+}
+
 static void a_new_ca_is_complete(void **state)
 {
     (void)state;
@@ -674,6 +719,7 @@ static void words_are_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flawed_certificates_are_refused_for_their_flaw),
         cmocka_unit_test(a_new_ca_is_complete),
         cmocka_unit_test(a_ca_is_never_replaced),
         cmocka_unit_test(an_interrupted_init_can_be_repeated),

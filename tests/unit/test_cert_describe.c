@@ -160,6 +160,33 @@ static void a_bundle_is_leaf_and_chain(void **state)
     assert_int_equal(ERR_peek_error(), 0);
 }
 
+static void push_name(STACK_OF(X509_NAME) * names, const char *cn)
+{
+    X509_NAME *one = X509_NAME_new();
+    assert_int_equal(X509_NAME_add_entry_by_NID(one, NID_commonName, MBSTRING_UTF8,
+                                                (const unsigned char *)cn, -1, -1, 0),
+                     1);
+    assert_true(sk_X509_NAME_push(names, one) > 0);
+}
+
+static void the_cas_a_server_names_are_told(void **state)
+{
+    (void)state;
+    char text[64];
+    assert_int_equal(cert_authorities_text(NULL, text, sizeof(text)), 0);
+    assert_string_equal(text, "");
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    push_name(names, "Staff CA");
+    push_name(names, "Evil\x1b[2J CA");
+    assert_int_equal(cert_authorities_text(names, text, sizeof(text)), 2);
+    assert_string_equal(text, "CN=Staff CA; CN=Evil?[2J CA");
+    for (int i = 0; i < 100; i++)
+        push_name(names, "One of very many");
+    assert_int_equal(cert_authorities_text(names, text, sizeof(text)), 102);
+    assert_string_equal(text, "CN=Staff CA; CN=Evil?[2J CA; CN=One of very many; ...");
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +196,7 @@ int main(void)
         cmocka_unit_test(of_very_many_names_the_first_are_shown),
         cmocka_unit_test(long_lists_are_cut),
         cmocka_unit_test(a_bundle_is_leaf_and_chain),
+        cmocka_unit_test(the_cas_a_server_names_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

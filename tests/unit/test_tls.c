@@ -883,7 +883,8 @@ static void ticket_keys_survive_a_reload_and_grow_old(void **state)
 }
 
 /* One connection of ours from hello to goodbye: was the session of an earlier one taken up again? */
-static bool resumes(struct tls_context *sc, struct tls_context *cc, const char *name)
+static bool
+resumes_after(struct tls_context *sc, struct tls_context *cc, const char *name, bool in_order)
 {
     struct end s = END_INIT, c = END_INIT;
     start_pair(&s, sc, &c, cc, name);
@@ -892,12 +893,20 @@ static bool resumes(struct tls_context *sc, struct tls_context *cc, const char *
     WAIT(heard(&c, "x"));
     bool resumed = c.facts.resumed;
     assert_int_equal(s.facts.resumed, resumed);
-    stream_close(c.s); /* a session that was not closed in order is not used again */
+    if (in_order)
+        stream_close(c.s);
+    else
+        stream_abort(c.s);
     c.s = NULL;
     WAIT(s.ends);
     end_done(&s);
     end_done(&c);
     return resumed;
+}
+
+static bool resumes(struct tls_context *sc, struct tls_context *cc, const char *name)
+{
+    return resumes_after(sc, cc, name, true);
 }
 
 static void a_client_takes_up_its_session_where_it_got_it(void **state)
@@ -929,6 +938,8 @@ static void a_client_takes_up_its_session_where_it_got_it(void **state)
         assert_int_equal(tls_client_context_new(&cfg, &cc, why), 0);
         check(rows[i].name, !resumes(sc, cc, rows[i].first));
         check(rows[i].name, resumes(sc, cc, rows[i].second) == rows[i].want);
+        check(rows[i].name, !rows[i].want || resumes_after(sc, cc, rows[i].second, false));
+        /* [rfc5246 7.2.1] A connection that broke off does not spoil its session. */
         check(rows[i].name, !rows[i].want || resumes(sc, cc, rows[i].second));
         tls_context_unref(cc);
         tls_context_unref(sc);
@@ -968,6 +979,47 @@ static void accounts_do_not_share_sessions(void **state)
     tls_context_unref(with);
     tls_context_unref(without);
     tls_context_unref(sc);
+}
+
+/* What a prober wants to know of the other side: the version is the one asked for, and whether a certificate was. */
+static void a_client_chooses_its_version_and_knows_that_it_was_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum tls_version version;
+        enum tls_client_cert request;
+        const char *want; /* NULL: there is no handshake */
+    } rows[] = {
+        {"1.2, asked",     TLS_VERSION_1_2,   TLS_CLIENT_CERT_REQUEST, "TLSv1.2"},
+        {"1.3, asked",     TLS_VERSION_1_3,   TLS_CLIENT_CERT_REQUEST, "TLSv1.3"},
+        {"1.2, not asked", TLS_VERSION_1_2,   TLS_CLIENT_CERT_OFF,     "TLSv1.2"},
+        {"usual",          TLS_VERSION_USUAL, TLS_CLIENT_CERT_OFF,     "TLSv1.3"},
+        {"TLS-06: 1.1",    TLS_VERSION_1_1,   TLS_CLIENT_CERT_REQUEST, NULL     },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_context *sc =
+            server_context((struct tls_server_config){.client_certificate = rows[i].request});
+        struct tls_context *cc = NULL;
+        char why[TLS_WHY_MAX];
+        struct tls_client_config cfg = {.version = rows[i].version};
+        assert_int_equal(tls_client_context_new(&cfg, &cc, why), 0);
+        struct end s = END_INIT, c = END_INIT;
+        start_pair(&s, sc, &c, cc, "mail.example.org");
+        WAIT(rows[i].want ? s.secures && c.secures : c.ends);
+        if (rows[i].want) {
+            check(rows[i].name, strcmp(c.facts.version, rows[i].want) == 0);
+            check(rows[i].name, c.facts.asked == (rows[i].request != TLS_CLIENT_CERT_OFF));
+            check(rows[i].name, stream_was_asked(c.s) == c.facts.asked);
+            check(rows[i].name, !s.facts.asked && !stream_was_asked(s.s));
+        } else {
+            check(rows[i].name, strcmp(stream_alert(c.s), "protocol_version") == 0);
+        }
+        end_done(&s);
+        end_done(&c);
+        tls_context_unref(cc);
+        tls_context_unref(sc);
+    }
 }
 
 /* EDG-17 */
@@ -1473,6 +1525,7 @@ int main(void)
         NETTEST(ticket_keys_survive_a_reload_and_grow_old),
         NETTEST(no_session_is_kept_for_more_than_seven_days),
         NETTEST(accounts_do_not_share_sessions),
+        NETTEST(a_client_chooses_its_version_and_knows_that_it_was_asked),
         NETTEST(tickets_allow_no_early_data),
         NETTEST(a_pipelined_group_is_answered_in_one_record),
         NETTEST(large_transfers_cross_unharmed),
