@@ -115,10 +115,9 @@ static enum seen try_shape(struct probe *p, enum shape shape, struct probe_resul
     struct dialogue_reply a = say_external(p, d, shape, &prompted);
     judge_reply(r, d, prompted ? "after 334" : "at once", &a, a.code == 235);
     enum seen seen = a.code == 235 ? SEEN_YES : is_refusal(a.code) ? SEEN_NO : SEEN_UNKNOWN;
-    if (seen == SEEN_YES)
-        p->seen.explicit_login = SEEN_YES;
-    else if (seen == SEEN_NO && p->seen.explicit_login == SEEN_UNKNOWN)
-        p->seen.explicit_login = SEEN_NO;
+    note_login(p, seen);
+    if (seen == SEEN_UNKNOWN)
+        r->status = PROBE_NOT_RUN;
     dialogue_close(d);
     return seen;
 }

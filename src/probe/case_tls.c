@@ -10,6 +10,8 @@
 static struct contact_facts
 shake_hands(struct probe *p, struct tls_context *tls, char why[CONTACT_WHY])
 {
+    if (p->protocol != PROBE_SMTP)
+        return case_mailbox_shake(p, tls, why);
     struct dialogue *d = dialogue_open(p->loop, &p->target, tls);
     struct dialogue_reply a;
     if (!p->target.implicit && dialogue_ehlo(d, p->helo).code == 250)
@@ -77,8 +79,9 @@ void case_request(struct probe *p, struct probe_result *r)
     if (!f.asked)
         judge(r, PROBE_SEEN, "no certificate is asked for: none can be shown");
     else if (f.secure)
-        judge(r, PROBE_SEEN, "a certificate is asked for, naming %zu CAs%s%s%s", f.n_authorities,
-              f.n_authorities ? ": " : "", f.authorities, list_words(&f));
+        judge(r, PROBE_SEEN, "a certificate is asked for%s%s%s",
+              f.n_authorities > 0 ? ", of these CAs: " : ", and no CA is named", f.authorities,
+              list_words(&f));
     else
         judge(r, PROBE_SEEN, "a certificate is asked for, and who shows none is refused: %s", why);
 }

@@ -1,4 +1,4 @@
-/* What is tried on a submission server, in the order it is run: what later cases need is found by earlier ones. */
+/* What is tried on a server, in the order it is run: what later cases need is found by earlier ones. */
 #include "probe/cases.h"
 
 #define WITH NEED_CERTIFICATE
@@ -67,12 +67,79 @@ static const struct probe_case cases[] = {
     {"deliver-explicit", "a message after AUTH EXTERNAL", "RFC 5321 4.1.1.4", "O1-04", LOGIN | NEED_DELIVER, case_deliver_explicit},
     {"deliver-implicit", "a message with the certificate alone", "RFC 5321 4.1.1.4", "O2-02", IMPLIED | NEED_DELIVER, case_deliver_implicit},
 };
+
+static const struct probe_case imap_cases[] = {
+    {"version", "this version of TLS", "RFC 9325 3.1.1", "TLS-04, TLS-05", 0, case_version},
+    {"clear", "EXTERNAL listed before TLS", "RFC 9051 6.2.1", "EXT-08", NEED_CLEAR, case_mailbox_clear},
+    {"clear-login", "EXTERNAL before TLS", "RFC 4422 A.3", "EXT-08", NEED_CLEAR, case_mailbox_clear_login},
+    {"injection", "command injected behind STARTTLS", "RFC 9051 6.2.1", "STLS-08", NEED_CLEAR, case_mailbox_injection},
+    {"no-certificate", "EXTERNAL listed without certificate", "RFC 4422 A.1", "OPN-10", 0, case_mailbox_without},
+    {"login-without", "EXTERNAL without certificate", "RFC 4422 A.1", "EXT-06", 0, case_mailbox_login_without},
+    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
+    {"old-version", "TLS 1.1", "RFC 9325 3.1.1", "TLS-06", 0, case_old_version},
+    {"greeting", "greeting with the certificate", "RFC 8314 3.2", "OPN-12", WITH, case_mailbox_greeting},
+    {"offered", "EXTERNAL listed with certificate", "RFC 9051 6.2.2", "OPN-04", WITH, case_mailbox_offered},
+    {"equals", "AUTHENTICATE EXTERNAL =", "RFC 4959 3", "EXT-02", WITH, case_mailbox_equals},
+    {"empty-line", "EXTERNAL, then an empty line", "RFC 9051 6.2.2", "EXT-01", WITH, case_mailbox_empty_line},
+    {"authzid", "EXTERNAL with the own authzid", "RFC 4959 3", "EXT-03", NAMED, case_mailbox_authzid},
+    {"prompted-authzid", "EXTERNAL, then the own authzid", "RFC 4422 A.1", "EXT-03", NAMED, case_mailbox_prompted_authzid},
+    {"foreign", "EXTERNAL with a foreign authzid", "RFC 4422 A.1", "EXT-03", LOGIN, case_mailbox_foreign},
+    {"alone", "a mailbox with the certificate alone", "RFC 9051 3.1", "OPN-12", WITH, case_mailbox_alone},
+    {"enabled", "EXTERNAL or PREAUTH where a certificate suffices", "RFC 8314 3.2", "OPN-06", WITH, case_mailbox_enabled},
+    {"login-opens", "a mailbox after the login", "RFC 9051 3.3", "EXT-02", LOGIN, case_mailbox_opens},
+    {"second-auth", "a second login", "RFC 9051 6.2.2", "AUTH-04", LOGIN, case_mailbox_second},
+    {"resumption", "a resumed TLS session", "RFC 8446 2.2", "EDG-13", LOGIN, case_mailbox_resumption},
+    {"expired", "an expired certificate", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_expired},
+    {"future", "a certificate not yet valid", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_future},
+    {"server-only", "a certificate for servers only", "RFC 5280 4.2.1.12", "CERT-10", 0, case_mailbox_usage},
+    {"unknown-ca", "a certificate of an unknown CA", "RFC 5280 6.1", "CERT-09, CERT-15", 0, case_mailbox_unknown},
+    {"self-signed", "a self-signed certificate", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_self_signed},
+    {"revoked", "a revoked certificate", "RFC 5280 6.3", "CERT-11", 0, case_mailbox_revoked},
+    {"no-email", "a certificate without e-mail address", "RFC 8314 3.2", "CERT-14", 0, case_mailbox_no_email},
+};
+
+static const struct probe_case pop3_cases[] = {
+    {"version", "this version of TLS", "RFC 9325 3.1.1", "TLS-04, TLS-05", 0, case_version},
+    {"clear", "EXTERNAL listed before TLS", "RFC 2595 4", "EXT-08", NEED_CLEAR, case_mailbox_clear},
+    {"clear-login", "EXTERNAL before TLS", "RFC 4422 A.3", "EXT-08", NEED_CLEAR, case_mailbox_clear_login},
+    {"injection", "command injected behind STLS", "RFC 2595 4", "STLS-08", NEED_CLEAR, case_mailbox_injection},
+    {"no-certificate", "EXTERNAL listed without certificate", "RFC 4422 A.1", "OPN-10", 0, case_mailbox_without},
+    {"login-without", "EXTERNAL without certificate", "RFC 4422 A.1", "EXT-06", 0, case_mailbox_login_without},
+    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
+    {"old-version", "TLS 1.1", "RFC 9325 3.1.1", "TLS-06", 0, case_old_version},
+    {"offered", "EXTERNAL listed with certificate", "RFC 5034 6", "OPN-04", WITH, case_mailbox_offered},
+    {"equals", "AUTH EXTERNAL =", "RFC 5034 4", "EXT-02", WITH, case_mailbox_equals},
+    {"empty-line", "EXTERNAL, then an empty line", "RFC 5034 4", "EXT-01", WITH, case_mailbox_empty_line},
+    {"authzid", "EXTERNAL with the own authzid", "RFC 5034 4", "EXT-03", NAMED, case_mailbox_authzid},
+    {"prompted-authzid", "EXTERNAL, then the own authzid", "RFC 4422 A.1", "EXT-03", NAMED, case_mailbox_prompted_authzid},
+    {"foreign", "EXTERNAL with a foreign authzid", "RFC 4422 A.1", "EXT-03", LOGIN, case_mailbox_foreign},
+    {"alone", "a mailbox with the certificate alone", "RFC 8314 3.1", "OPN-12", WITH, case_mailbox_alone},
+    {"enabled", "EXTERNAL where a certificate suffices", "RFC 8314 3.1", "OPN-06", WITH, case_mailbox_enabled},
+    {"login-opens", "a mailbox after the login", "RFC 1939 5", "EXT-02", LOGIN, case_mailbox_opens},
+    {"second-auth", "a second login", "RFC 5034 4", "AUTH-04", LOGIN, case_mailbox_second},
+    {"resumption", "a resumed TLS session", "RFC 8446 2.2", "EDG-13", LOGIN, case_mailbox_resumption},
+    {"expired", "an expired certificate", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_expired},
+    {"future", "a certificate not yet valid", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_future},
+    {"server-only", "a certificate for servers only", "RFC 5280 4.2.1.12", "CERT-10", 0, case_mailbox_usage},
+    {"unknown-ca", "a certificate of an unknown CA", "RFC 5280 6.1", "CERT-09, CERT-15", 0, case_mailbox_unknown},
+    {"self-signed", "a self-signed certificate", "RFC 5280 6.1", "CERT-09", 0, case_mailbox_self_signed},
+    {"revoked", "a revoked certificate", "RFC 5280 6.3", "CERT-11", 0, case_mailbox_revoked},
+    {"no-email", "a certificate without e-mail address", "RFC 8314 3.1", "CERT-14", 0, case_mailbox_no_email},
+};
 /* clang-format on */
+
+static const struct {
+    const struct probe_case *list;
+    size_t n;
+} tables[] = {
+    [PROBE_SMTP] = {cases,      ARRAY_LEN(cases)     },
+    [PROBE_IMAP] = {imap_cases, ARRAY_LEN(imap_cases)},
+    [PROBE_POP3] = {pop3_cases, ARRAY_LEN(pop3_cases)},
+};
 _Static_assert(ARRAY_LEN(cases) <= PROBE_CASES_MAX, "struct probe has a result for each case");
 
 const struct probe_case *probe_cases(enum probe_protocol protocol, size_t *ret_n)
 {
-    (void)protocol;
-    *ret_n = ARRAY_LEN(cases);
-    return cases;
+    *ret_n = tables[protocol].n;
+    return tables[protocol].list;
 }

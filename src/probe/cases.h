@@ -86,6 +86,34 @@ CASE(bad_self_signed);
 CASE(bad_revoked);
 CASE(bad_no_email);
 
+/* case_mailbox.c: IMAP and POP3 */
+struct contact_facts
+case_mailbox_shake(struct probe *p, struct tls_context *tls, char why[CONTACT_WHY]);
+CASE(mailbox_clear);
+CASE(mailbox_clear_login);
+CASE(mailbox_injection);
+CASE(mailbox_without);
+CASE(mailbox_login_without);
+CASE(mailbox_greeting);
+CASE(mailbox_offered);
+CASE(mailbox_equals);
+CASE(mailbox_empty_line);
+CASE(mailbox_authzid);
+CASE(mailbox_prompted_authzid);
+CASE(mailbox_foreign);
+CASE(mailbox_alone);
+CASE(mailbox_enabled);
+CASE(mailbox_opens);
+CASE(mailbox_second);
+CASE(mailbox_resumption);
+CASE(mailbox_expired);
+CASE(mailbox_future);
+CASE(mailbox_usage);
+CASE(mailbox_unknown);
+CASE(mailbox_self_signed);
+CASE(mailbox_revoked);
+CASE(mailbox_no_email);
+
 #undef CASE
 
 #endif

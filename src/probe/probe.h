@@ -61,7 +61,8 @@ struct probe {
     struct smtp_capabilities capabilities; /* with the certificate */
     struct probe_result results[PROBE_CASES_MAX];
     unsigned n_results;
-    bool reached; /* EHLO was answered at least once */
+    bool login_troubled; /* a login was refused for now only: whether it works cannot be told */
+    bool reached;        /* EHLO was answered at least once */
 };
 
 void probe_run(struct probe *p,

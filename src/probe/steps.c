@@ -130,15 +130,20 @@ bool offers_external(const struct dialogue *d)
 
 /* ---- EXTERNAL ---- */
 
-static bool encode(const char *name, struct buf *out)
+bool encode_name(const char *name, char ret[STEPS_LINE])
 {
-    return b64_encode(str_of(name), out) == 0;
+    struct buf b CLEANUP(buf_done) = BUF_INIT(B64_LEN(AUTHZID_MAX));
+    return b64_encode(str_of(name), &b) == 0 &&
+           snprintf(ret, STEPS_LINE, "%s", b.data) < STEPS_LINE;
 }
 
 bool external_line(const char *name, char ret[STEPS_LINE])
 {
-    struct buf b CLEANUP(buf_done) = BUF_INIT(B64_LEN(AUTHZID_MAX));
-    return encode(name, &b) && snprintf(ret, STEPS_LINE, "AUTH EXTERNAL %s", b.data) < STEPS_LINE;
+    static const char verb[] = "AUTH EXTERNAL ";
+    char encoded[STEPS_LINE];
+    return encode_name(name, encoded) &&
+           snprintf(ret, STEPS_LINE, "%s%.*s", verb, (int)(STEPS_LINE - sizeof(verb)), encoded) <
+               STEPS_LINE;
 }
 
 static bool first_line(const struct probe *p, enum shape shape, char ret[STEPS_LINE])
@@ -157,13 +162,9 @@ static bool first_line(const struct probe *p, enum shape shape, char ret[STEPS_L
 /* What answers a 334; a server that prompts although it was told all is told to stop. */
 static bool second_line(const struct probe *p, enum shape shape, char ret[STEPS_LINE])
 {
-    struct buf b CLEANUP(buf_done) = BUF_INIT(B64_LEN(AUTHZID_MAX));
     switch (shape) {
     case SHAPE_PROMPTED_AUTHZID:
-        if (!encode(p->identity, &b))
-            return false;
-        (void)snprintf(ret, STEPS_LINE, "%s", b.data);
-        return true;
+        return encode_name(p->identity, ret);
     case SHAPE_MAIL:
         mail_line(p, ret);
         return true;
@@ -235,4 +236,14 @@ enum seen ask_mail(struct probe *p, struct dialogue *d, struct dialogue_reply *r
     if (is_good(ret->code) || strncmp(ret->enhanced, "5.1.", 4) == 0)
         return SEEN_YES;
     return is_refusal(ret->code) ? SEEN_NO : SEEN_UNKNOWN;
+}
+
+void note_login(struct probe *p, enum seen worked)
+{
+    enum seen *known = &p->seen.explicit_login;
+    p->login_troubled = p->login_troubled || worked == SEEN_UNKNOWN;
+    if (worked == SEEN_YES)
+        *known = SEEN_YES;
+    else if (*known != SEEN_YES)
+        *known = p->login_troubled ? SEEN_UNKNOWN : SEEN_NO;
 }

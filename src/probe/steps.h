@@ -59,6 +59,8 @@ enum shape {
 /* Says it, and answers a prompt if there is one.  Code 0 also when the identity finds no room. */
 struct dialogue_reply
 say_external(struct probe *p, struct dialogue *d, enum shape shape, bool *ret_prompted);
+/* A name in base64; false: no room. */
+bool encode_name(const char *name, char ret[STEPS_LINE]);
 /* "AUTH EXTERNAL <base64>"; false: no room. */
 bool external_line(const char *name, char ret[STEPS_LINE]);
 
@@ -70,5 +72,9 @@ void rcpt_line(const struct probe *p, char ret[STEPS_LINE]);
 /* Is mail open?  Some refuse only at RCPT, so both are asked; an address that is refused for what it is (X.1.X,
  * RFC 3463 section 3.2) was refused to somebody who may send.  `ret` has the reply that decided. */
 enum seen ask_mail(struct probe *p, struct dialogue *d, struct dialogue_reply *ret);
+
+/* What a login told about whether EXTERNAL logs in: one that works is enough, one that could not be answered for now
+ * leaves it open. */
+void note_login(struct probe *p, enum seen worked);
 
 #endif
