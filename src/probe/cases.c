@@ -9,13 +9,13 @@
 /* clang-format off */
 static const struct probe_case cases[] = {
     {"version", "this version of TLS", "RFC 9325 3.1.1", "TLS-04, TLS-05", 0, case_version},
+    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"clear", "EXTERNAL listed before TLS", "RFC 3207 4.2", "EDG-12", NEED_CLEAR, case_clear},
     {"clear-login", "AUTH EXTERNAL before TLS", "RFC 4422 A.3", "EXT-08, AUTH-20", NEED_CLEAR, case_clear_login},
     {"starttls-argument", "STARTTLS with an argument", "RFC 3207 4", "STLS-01", NEED_CLEAR, case_starttls_argument},
     {"no-certificate", "EXTERNAL listed without certificate", "RFC 4954 9", "OPN-10", 0, case_no_certificate},
     {"login-without", "AUTH EXTERNAL without certificate", "RFC 4422 A.1", "EXT-06", 0, case_login_without},
     {"anonymous", "mail without any login", "RFC 6409 4.3", "OPN-01", 0, case_anonymous},
-    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"injection", "line injected behind STARTTLS", "RFC 3207 4.2", "STLS-08", NEED_CLEAR, case_injection},
     {"state", "EHLO carried over STARTTLS", "RFC 3207 4.2", "STLS-04", NEED_CLEAR, case_state},
     {"transaction", "transaction carried over STARTTLS", "RFC 3207 4.2", "STLS-04", NEED_CLEAR, case_transaction},
@@ -70,12 +70,12 @@ static const struct probe_case cases[] = {
 
 static const struct probe_case imap_cases[] = {
     {"version", "this version of TLS", "RFC 9325 3.1.1", "TLS-04, TLS-05", 0, case_version},
+    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"clear", "EXTERNAL listed before TLS", "RFC 9051 6.2.1", "EXT-08", NEED_CLEAR, case_mailbox_clear},
     {"clear-login", "EXTERNAL before TLS", "RFC 4422 A.3", "EXT-08", NEED_CLEAR, case_mailbox_clear_login},
     {"injection", "command injected behind STARTTLS", "RFC 9051 6.2.1", "STLS-08", NEED_CLEAR, case_mailbox_injection},
     {"no-certificate", "EXTERNAL listed without certificate", "RFC 4422 A.1", "OPN-10", 0, case_mailbox_without},
     {"login-without", "EXTERNAL without certificate", "RFC 4422 A.1", "EXT-06", 0, case_mailbox_login_without},
-    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"old-version", "TLS 1.1", "RFC 9325 3.1.1", "TLS-06", 0, case_old_version},
     {"greeting", "greeting with the certificate", "RFC 8314 3.2", "OPN-12", WITH, case_mailbox_greeting},
     {"offered", "EXTERNAL listed with certificate", "RFC 9051 6.2.2", "OPN-04", WITH, case_mailbox_offered},
@@ -100,12 +100,12 @@ static const struct probe_case imap_cases[] = {
 
 static const struct probe_case pop3_cases[] = {
     {"version", "this version of TLS", "RFC 9325 3.1.1", "TLS-04, TLS-05", 0, case_version},
+    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"clear", "EXTERNAL listed before TLS", "RFC 2595 4", "EXT-08", NEED_CLEAR, case_mailbox_clear},
     {"clear-login", "EXTERNAL before TLS", "RFC 4422 A.3", "EXT-08", NEED_CLEAR, case_mailbox_clear_login},
     {"injection", "command injected behind STLS", "RFC 2595 4", "STLS-08", NEED_CLEAR, case_mailbox_injection},
     {"no-certificate", "EXTERNAL listed without certificate", "RFC 4422 A.1", "OPN-10", 0, case_mailbox_without},
     {"login-without", "EXTERNAL without certificate", "RFC 4422 A.1", "EXT-06", 0, case_mailbox_login_without},
-    {"request", "certificate asked for, CAs named", "RFC 8446 4.3.2", "CERT-01, CERT-06", 0, case_request},
     {"old-version", "TLS 1.1", "RFC 9325 3.1.1", "TLS-06", 0, case_old_version},
     {"offered", "EXTERNAL listed with certificate", "RFC 5034 6", "OPN-04", WITH, case_mailbox_offered},
     {"equals", "AUTH EXTERNAL =", "RFC 5034 4", "EXT-02", WITH, case_mailbox_equals},

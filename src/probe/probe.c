@@ -47,9 +47,10 @@ static const char *missing(const struct probe *p, unsigned needs)
 
 static const char *unreached(const struct probe *p, const unsigned tried[2], unsigned needs)
 {
-    return !p->reached && tried[needs & NEED_CERTIFICATE ? 1 : 0] >= TRIES
-               ? "the server was not reached"
-               : NULL;
+    bool with = needs & NEED_CERTIFICATE;
+    if (p->reached || tried[with] < TRIES)
+        return NULL;
+    return with ? "the server was not reached" : "the server was not reached without certificate";
 }
 
 static void
