@@ -148,6 +148,8 @@ case_mailbox_shake(struct probe *p, struct tls_context *tls, char why[CONTACT_WH
 {
     struct mailbox *m = open_any(p, tls);
     struct mailbox_answer a;
+    enum mailbox_status greeting = mailbox_greeting(m).status;
+    p->reached = p->reached || greeting == MAILBOX_OK || greeting == MAILBOX_PREAUTH;
     if (!p->target.implicit)
         (void)mailbox_start_tls(m, NULL, &a);
     struct contact_facts facts = *mailbox_facts(m);

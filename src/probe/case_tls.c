@@ -14,7 +14,9 @@ shake_hands(struct probe *p, struct tls_context *tls, char why[CONTACT_WHY])
         return case_mailbox_shake(p, tls, why);
     struct dialogue *d = dialogue_open(p->loop, &p->target, tls);
     struct dialogue_reply a;
-    if (!p->target.implicit && dialogue_ehlo(d, p->helo).code == 250)
+    bool heard = dialogue_ehlo(d, p->helo).code == 250;
+    p->reached = p->reached || heard;
+    if (heard && !p->target.implicit)
         (void)dialogue_start_tls(d, NULL, &a);
     struct contact_facts facts = *dialogue_facts(d);
     (void)snprintf(why, CONTACT_WHY, "%s", dialogue_why(d));
