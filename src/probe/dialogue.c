@@ -1,5 +1,6 @@
 #include "probe/dialogue.h"
 
+#include "base/clock.h"
 #include "smtp/client_talk.h"
 
 #include <assert.h>
@@ -162,7 +163,9 @@ say(struct dialogue *d, const char *line, enum smtp_stage stage, smtp_talk_fn *f
     begin(d);
     if (!d->contact.ended)
         smtp_talk_say(&d->talk, line, stage, fn, 0);
+    int64_t begun_ms = clock_monotonic_ms();
     contact_turn(&d->contact, 1);
+    d->replies[0].after_ms = clock_monotonic_ms() - begun_ms;
     return d->replies[0];
 }
 

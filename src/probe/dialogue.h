@@ -15,6 +15,7 @@ struct dialogue_reply {
     int code; /* 0: there was none */
     char enhanced[12];
     char text[DIALOGUE_TEXT]; /* first line, printable ASCII, cut */
+    int64_t after_ms;         /* how long it was waited for; 0 in a group */
 };
 
 struct dialogue;

@@ -38,6 +38,17 @@ bool report_agrees(const struct report *r, const struct report_case *c)
     return true;
 }
 
+enum probe_status report_worst(const struct report *r, const struct report_case *c)
+{
+    enum probe_status worst = PROBE_PASS;
+    for (size_t k = 0; k < r->n_columns; k++) {
+        enum probe_status s = c->cells[k].status;
+        if (s == PROBE_FAIL || (s == PROBE_WARN && worst != PROBE_FAIL))
+            worst = s;
+    }
+    return worst;
+}
+
 char report_letter(size_t column)
 {
     return (char)('A' + column);

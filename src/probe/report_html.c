@@ -65,6 +65,22 @@ static void chip(FILE *to, enum probe_status s)
     fprintf(to, "<span class=\"chip s%d\">%s %s</span>", (int)s, marks[s], probe_status_name(s));
 }
 
+static void fails(FILE *to, const struct report *r)
+{
+    if (report_count(r, PROBE_FAIL) == 0)
+        return;
+    fputs("<p><b>What fails.</b>", to);
+    const char *between = " ";
+    for (size_t i = 0; i < r->n_cases; i++) {
+        if (report_worst(r, &r->cases[i]) != PROBE_FAIL)
+            continue;
+        fprintf(to, "%s<a href=\"#c%zu\">%zu</a> ", between, i + 1, i + 1);
+        element(to, "", r->cases[i].title, "");
+        between = "; ";
+    }
+    fputs("</p>\n", to);
+}
+
 static void verdict(FILE *to, const struct report *r)
 {
     static const enum probe_status order[] = {PROBE_FAIL, PROBE_WARN, PROBE_PASS, PROBE_SEEN,
@@ -75,6 +91,7 @@ static void verdict(FILE *to, const struct report *r)
     element(to, "<div class=\"words\">", r->verdict_text, "</div>\n");
     if (*r->change)
         element(to, "<p><b>What to change.</b> ", r->change, "</p>\n");
+    fails(to, r);
     if (*r->untold)
         element(to, "<p><b>What could not be told.</b> ", r->untold, "</p>\n");
     fputs("<div class=\"counts\">", to);
@@ -110,23 +127,11 @@ static void detail(void *arg, const char *letters, const char *text)
     element(to, "", text, "</div>");
 }
 
-/* A row is marked by the worst of its cells. */
-static enum probe_status worst(const struct report *r, const struct report_case *c)
-{
-    enum probe_status w = PROBE_PASS;
-    for (size_t k = 0; k < r->n_columns; k++) {
-        enum probe_status s = c->cells[k].status;
-        if (s == PROBE_FAIL || (s == PROBE_WARN && w != PROBE_FAIL))
-            w = s;
-    }
-    return w;
-}
-
 static void one_case(FILE *to, const struct report *r, size_t i)
 {
     const struct report_case *c = &r->cases[i];
-    fprintf(to, "<tr class=\"f%d\"><td class=\"no\">%zu</td><td class=\"case\">", (int)worst(r, c),
-            i + 1);
+    fprintf(to, "<tr class=\"f%d\" id=\"c%zu\"><td class=\"no\">%zu</td><td class=\"case\">",
+            (int)report_worst(r, c), i + 1, i + 1);
     element(to, "<span class=\"title\">", c->title, "</span> ");
     element(to, "<span class=\"cite\">", c->section, " &middot; ");
     element(to, "", c->rows, "</span>");

@@ -21,6 +21,9 @@ void report_details(const struct report *r,
                     void (*say)(void *arg, const char *letters, const char *detail),
                     void *arg);
 
+/* The worst status of a case among those that call for action: PROBE_FAIL, PROBE_WARN, or PROBE_PASS: none does. */
+enum probe_status report_worst(const struct report *r, const struct report_case *c);
+
 #define REPORT_TIME_MAX 24
 void report_time(int64_t at_ms, char ret[REPORT_TIME_MAX]); /* "2026-11-29T18:05:00Z" */
 

@@ -75,13 +75,27 @@ static void table(const struct pen *p, const struct report_table *t)
     strong(p, t->title);
     fputc('\n', p->to);
     for (size_t i = 0; i < t->n_rows; i++) {
-        for (size_t h = 0; h < t->n_heads; h++) {
+        size_t last = t->n_heads;
+        while (last > 0 && !*t->rows[i][last - 1])
+            last--;
+        for (size_t h = 0; h < last; h++) {
             fputs("  ", p->to);
             report_plain(p->to, t->rows[i][h]);
-            for (size_t n = strlen(t->rows[i][h]); h + 1 < t->n_heads && n < width[h]; n++)
+            for (size_t n = strlen(t->rows[i][h]); h + 1 < last && n < width[h]; n++)
                 fputc(' ', p->to);
         }
         fputc('\n', p->to);
+    }
+}
+
+static void fails(const struct pen *p, const struct report *r)
+{
+    const char *before = "fails    ";
+    for (size_t i = 0; i < r->n_cases; i++) {
+        if (report_worst(r, &r->cases[i]) != PROBE_FAIL)
+            continue;
+        fprintf(p->to, "%s%zu %s\n", before, i + 1, r->cases[i].title);
+        before = "         ";
     }
 }
 
@@ -110,6 +124,7 @@ int report_write_text(const struct report *r, FILE *to, bool colour)
     strong(&p, r->verdict_text);
     fputc('\n', to);
     line(&p, "result", probe_conforms_name(r->result));
+    fails(&p, r);
     line(&p, "untold", r->untold);
     line(&p, "change", r->change);
     return report_flush(to);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define AUTHZID_MAX 256
+#define SLOW_MS 2000 /* a person notices */
 
 void judge(struct probe_result *r, enum probe_status status, const char *fmt, ...)
 {
@@ -19,9 +20,12 @@ void judge(struct probe_result *r, enum probe_status status, const char *fmt, ..
 struct words words_of(const struct dialogue *d, const struct dialogue_reply *a)
 {
     struct words w;
+    char slow[40] = "";
+    if (a->after_ms >= SLOW_MS)
+        (void)snprintf(slow, sizeof(slow), " (after %lld s)", (long long)(a->after_ms / 1000));
     if (a->code)
-        (void)snprintf(w.s, sizeof(w.s), "%d %s%s%.140s", a->code, a->enhanced,
-                       *a->enhanced ? " " : "", a->text);
+        (void)snprintf(w.s, sizeof(w.s), "%d %s%s%.140s%s", a->code, a->enhanced,
+                       *a->enhanced ? " " : "", a->text, slow);
     else
         (void)snprintf(w.s, sizeof(w.s), "no reply: %.150s", dialogue_why(d));
     return w;

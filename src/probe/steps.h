@@ -13,9 +13,9 @@
 void judge(struct probe_result *r, enum probe_status status, const char *fmt, ...) PRINTF(3, 4);
 
 struct words {
-    char s[DIALOGUE_TEXT + 24];
+    char s[DIALOGUE_TEXT + 64];
 };
-/* "535 5.7.8 text"; where there was no reply, how the connection ended. */
+/* "535 5.7.8 text", and how long it took when that is worth telling; where there was no reply, how the connection ended. */
 struct words words_of(const struct dialogue *d, const struct dialogue_reply *a);
 
 /* What came where a reply was due: nothing is never judged, it is told. */

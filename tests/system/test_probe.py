@@ -456,6 +456,19 @@ def test_swallows_what_is_pipelined(odd, zoo):
     assert report["by"]["pipelined"]["status"] == "fail" and "235 0 0" in report["by"]["pipelined"]["detail"]
 
 
+def test_slow_to_refuse(odd, zoo):
+    """Seconds of delay before a 535 are told."""
+    def answer(line, state):
+        if line == "AUTH EXTERNAL =":
+            server_is_slow.wait(2.2)
+            return "535 5.7.8 no"
+        return "535 5.7.8 no" if line.upper().startswith("AUTH") else "usual"
+    server_is_slow = threading.Event()
+    report = probe(odd(answer), "implicit", zoo["good"], timeout=10)
+    server_is_slow.set()
+    assert "(after 2 s)" in report["by"]["equals"]["detail"], report["by"]["equals"]
+
+
 def test_total_time(odd, zoo):
     """No case is begun once the time for all is over."""
     port = odd(lambda line, state: "usual", pause=0.02)
@@ -550,7 +563,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
-        assert not {"src", "href", "onload"} & {name for name, _ in attributes}
+        names = dict(attributes)
+        assert not {"src", "onload", "onclick"} & set(names) and names.get("href", "#")[0] == "#"
         if tag not in self.EMPTY:
             self.open.append(tag)
 

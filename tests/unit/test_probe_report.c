@@ -109,6 +109,7 @@ static void test_text(void **state)
         "2 passed, 1 failed, 1 warnings, 1 observations, 1 not run\n",
         "verdict  not the same everywhere\n",
         "result   not conforming\n",
+        "fails    2 second\n",
         "change   change <this>\n",
         "  no   MAIL  <another>\n",
     };
@@ -148,8 +149,14 @@ static void test_html(void **state)
     (void)state;
     char *out = written(report_write_html);
     static const char *const wanted[] = {
-        "<!DOCTYPE html>",          "prefers-color-scheme:dark", "default-src 'none'",
-        "not the same everywhere",  "change &lt;this&gt;",       "&lt;script&gt;alert(1)",
+        "<!DOCTYPE html>",
+        "prefers-color-scheme:dark",
+        "default-src 'none'",
+        "not the same everywhere",
+        "<a href=\"#c2\">2</a> second</p>",
+        "<tr class=\"f2\" id=\"c2\">",
+        "change &lt;this&gt;",
+        "&lt;script&gt;alert(1)",
         "<td>&lt;another&gt;</td>",
     };
     expect(out, wanted, ARRAY_LEN(wanted));
