@@ -7,8 +7,8 @@
 /* How far somebody with a certificate got.  The handshake may stand and the refusal come with the first read (TLS 1.3),
  * so TLS, a close and a 421 are told from how the dialogue ended, wherever that was. */
 struct fate {
-    bool in, offered;
-    struct words at; /* where and how it was refused */
+    bool in, offered, early; /* early: refused before there was anything to say */
+    struct words at;         /* where and how it was refused */
 };
 
 static void refused_before(struct fate *f,
@@ -17,6 +17,7 @@ static void refused_before(struct fate *f,
                            const struct dialogue_reply *a)
 {
     const struct contact_facts *facts = dialogue_facts(d);
+    f->early = true;
     if (facts->alert)
         (void)snprintf(f->at.s, sizeof(f->at.s), "TLS alert %s%s", facts->alert,
                        facts->secure ? ", after the handshake" : "");
@@ -93,10 +94,9 @@ static void try_bad(struct probe *p,
     struct fate login = {0}, mail = {0};
     try_login(p, tls, &login);
     try_mail(p, tls, &mail);
-    bool early = strcmp(login.at.s, mail.at.s) == 0;
     if (login.in || mail.in)
         judge(r, accepted, "accepted: AUTH EXTERNAL %.120s; MAIL %.120s", login.at.s, mail.at.s);
-    else if (early)
+    else if (login.early)
         judge(r, PROBE_PASS, "refused: %s", login.at.s);
     else
         judge(r, login.offered ? PROBE_WARN : PROBE_PASS,

@@ -223,32 +223,30 @@ void case_cancel(struct probe *p, struct probe_result *r)
     dialogue_close(d);
 }
 
-/* Says a line that may on no account log in. */
-static void refuse_line(struct probe *p, const char *line, const char *what, struct probe_result *r)
+/* A response that may on no account log in; NULL: one in the name of somebody else. */
+static void refuse(struct probe *p, const char *encoded, const char *what, struct probe_result *r)
 {
     struct dialogue *d = open_ready(p, p->with_certificate, r);
     if (!d)
         return;
-    struct dialogue_reply a = dialogue_say(d, line);
-    if (a.code == 334)
-        a = dialogue_say(d, "*");
+    struct dialogue_reply a = encoded ? say_response(d, encoded) : say_foreign(d);
     judge_reply(r, d, what, &a, is_refusal(a.code));
     dialogue_close(d);
 }
 
 void case_not_base64(struct probe *p, struct probe_result *r)
 {
-    refuse_line(p, "AUTH EXTERNAL =AAA", "an initial response that is no base64", r);
+    refuse(p, "=AAA", "a response that is no base64", r);
 }
 
 void case_nul(struct probe *p, struct probe_result *r)
 {
-    refuse_line(p, "AUTH EXTERNAL YQBi", "an authzid with a NUL inside", r);
+    refuse(p, "YQBi", "an authzid with a NUL inside", r);
 }
 
 void case_not_utf8(struct probe *p, struct probe_result *r)
 {
-    refuse_line(p, "AUTH EXTERNAL wK8=", "an authzid that is no UTF-8", r);
+    refuse(p, "wK8=", "an authzid that is no UTF-8", r);
 }
 
 void case_unknown_mechanism(struct probe *p, struct probe_result *r)
@@ -265,9 +263,7 @@ void case_unknown_mechanism(struct probe *p, struct probe_result *r)
 
 void case_foreign(struct probe *p, struct probe_result *r)
 {
-    char line[STEPS_LINE];
-    if (external_line(STEPS_FOREIGN, line))
-        refuse_line(p, line, "EXTERNAL as somebody else", r);
+    refuse(p, NULL, "EXTERNAL as somebody else", r);
 }
 
 /* ---- without a word ---- */

@@ -153,6 +153,9 @@ void case_state(struct probe *p, struct probe_result *r)
         return;
     struct dialogue_reply a = say_mail(p, d);
     judge_reply(r, d, "MAIL inside TLS before EHLO", &a, is_refusal(a.code));
+    if (r->status ==
+        PROBE_FAIL) /* or this server never asks for one: that cannot be told apart here */
+        r->status = PROBE_WARN;
     dialogue_close(d);
 }
 

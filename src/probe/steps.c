@@ -203,6 +203,23 @@ say_external(struct probe *p, struct dialogue *d, enum shape shape, bool *ret_pr
     return second_line(p, shape, line) ? dialogue_say(d, line) : (struct dialogue_reply){0};
 }
 
+struct dialogue_reply say_response(struct dialogue *d, const char *encoded)
+{
+    char line[STEPS_LINE];
+    (void)snprintf(line, sizeof(line), "AUTH EXTERNAL %.400s", encoded);
+    struct dialogue_reply a = dialogue_say(d, line);
+    if (a.code == 334)
+        a = dialogue_say(d, encoded);
+    return a.code == 334 ? dialogue_say(d, "*") : a;
+}
+
+struct dialogue_reply say_foreign(struct dialogue *d)
+{
+    char encoded[STEPS_LINE];
+    return encode_name(STEPS_FOREIGN, encoded) ? say_response(d, encoded)
+                                               : (struct dialogue_reply){0};
+}
+
 /* ---- mail ---- */
 
 void mail_line(const struct probe *p, char ret[STEPS_LINE])

@@ -64,6 +64,11 @@ bool encode_name(const char *name, char ret[STEPS_LINE]);
 /* "AUTH EXTERNAL <base64>"; false: no room. */
 bool external_line(const char *name, char ret[STEPS_LINE]);
 
+/* AUTH EXTERNAL with a response in base64 already, said once more where the server prompts in spite of it. */
+struct dialogue_reply say_response(struct dialogue *d, const char *encoded);
+/* As somebody no certificate stands for. */
+struct dialogue_reply say_foreign(struct dialogue *d);
+
 struct dialogue_reply say_mail(struct probe *p, struct dialogue *d);
 struct dialogue_reply say_rcpt(struct probe *p, struct dialogue *d);
 void mail_line(const struct probe *p, char ret[STEPS_LINE]);

@@ -367,7 +367,8 @@ def test_clear_text_faults(odd, zoo):
         return "usual"
     report = probe(odd(answer, starttls=True), "starttls", zoo["good"], status=1)
     by = report["by"]
-    for case in ("clear", "clear-login", "starttls-argument", "state", "transaction", "starttls-twice", "login-without",
+    assert by["state"]["status"] == "warning", by["state"]
+    for case in ("clear", "clear-login", "starttls-argument", "transaction", "starttls-twice", "login-without",
                  "anonymous", "nul", "not-utf8", "not-base64"):
         assert by[case]["status"] == "fail", (case, by[case])
     assert report["verdict"] == "open"
@@ -401,7 +402,7 @@ def test_closes_at(odd, zoo, word):
         assert "closed" in report["by"]["equals"]["detail"] or "not reached" in report["by"]["equals"]["detail"]
 
 
-@pytest.mark.parametrize("reply", ["250-more\r\n" * 500 + "250 end", "250 " + "x" * 5000, "banana", "250-a\r\n251 b",
+@pytest.mark.parametrize("reply", ["250-more\r\n" * 500 + "250 end", "250 " + "x" * 200000, "banana", "250-a\r\n251 b",
                                    "250 one\r\n250 two", "421 4.3.2 too many", "450 4.3.2 later"],
                          ids=["lines", "length", "garbage", "codes", "twice", "421", "450"])
 def test_hostile_ehlo(odd, zoo, reply):
@@ -467,6 +468,26 @@ def test_slow_to_refuse(odd, zoo):
     report = probe(odd(answer), "implicit", zoo["good"], timeout=10)
     server_is_slow.set()
     assert "(after 2 s)" in report["by"]["equals"]["detail"], report["by"]["equals"]
+
+
+def test_refuses_at_rcpt_only(odd, zoo):
+    """EDG-24, EDG-26: MAIL is open to all and RCPT is not: nothing leaks through a login that fails, however it is prompted."""
+    def answer(line, state):
+        word = line.upper().split(" ")[0]
+        if word == "AUTH":
+            state["prompted"] = True
+            return "334 "
+        if state.pop("prompted", False):
+            state["in"] = state["cert"] and line == ""
+            return "235 2.7.0 in" if state["in"] else "535 5.7.8 no"
+        if word == "MAIL":
+            return "250 2.1.0 fine"
+        return ("250 2.1.5 fine" if state["in"] else "550 5.7.1 no relaying") if word == "RCPT" else "usual"
+    report = probe(odd(answer), "implicit", zoo["good"])
+    assert report["verdict"] == "option-1-or-3", report
+    for case in ("foreign", "after-failure", "failures", "login-opens", "nul"):
+        assert report["by"][case]["status"] == "pass", (case, report["by"][case])
+    assert report["by"]["after-failure"]["detail"].endswith("550 5.7.1 no relaying")
 
 
 def test_total_time(odd, zoo):
