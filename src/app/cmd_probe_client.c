@@ -223,13 +223,23 @@ static int parse(struct job *j, int argc, char **argv)
 
 /* ---- what is said while it runs; the report alone goes to standard output ---- */
 
+/* Some clients do not find an address in a certificate: s-nail. */
+static const char *host_for_clients(const char *host)
+{
+    static const char *const local[] = {"127.0.0.1", "[::1]", "*"};
+    for (size_t i = 0; i < ARRAY_LEN(local); i++)
+        if (strcmp(host, local[i]) == 0)
+            return "localhost";
+    return host;
+}
+
 static struct hint_values hint_values(const struct job *j)
 {
     int port = 0;
     for (size_t i = 0; port == 0 && i < OBSERVER_KINDS; i++)
         port = observer_port(j->observer, (enum observer_place)i);
     return (struct hint_values){
-        .host = strcmp(j->host, "*") == 0 ? "localhost" : j->host,
+        .host = host_for_clients(j->host),
         .port = port,
         .implicit_tls = j->implicit_tls,
         .ca = j->papers.ca,

@@ -500,24 +500,45 @@ def test_a_password(observe, tools, name):
 
 # ---- hints, certificates, reports ----
 
-def test_a_hint_is_ready_to_use(observe, tools):
-    """What --client prints for msmtp and curl, taken as it is."""
-    for client, verdict in (("msmtp", "sequence-1-so-far"), ("curl", "sequence-1-so-far")):
-        o = observe("--client", client, "--sessions", "1", "--kind", "explicit")
-        text = "".join(o.said).split("for sequence 1:\n\n")[1].split("\n\nfor sequence 2:")[0].split("\n\nready")[0]
-        t = tools(o)
-        if client == "msmtp":
-            rc = t.tmp / "pasted"
-            rc.write_text(text + "\n")
-            rc.chmod(0o600)
-            with t.message.open("rb") as stdin:
-                code, said = run(["msmtp", f"--file={rc}", TESTER], stdin=stdin)
-        else:
-            code, said = run(["sh", "-c", text], cwd=t.tmp)
-        assert code == 0, said
-        report = o.report(status=0)
-        assert report["verdict"] == verdict and report["subject"] == client
-        assert {r["sequence"] for r in report["hint"]} == {"1", "2", "note"}
+def paste(t, client, text):
+    """Does with a hint what its reader would do."""
+    rc = t.tmp / "pasted"
+    rc.write_text(text + "\n")
+    rc.chmod(0o600)
+    if client == "msmtp":
+        with t.message.open("rb") as stdin:
+            return run(["msmtp", f"--file={rc}", TESTER], stdin=stdin)
+    if client == "s-nail":
+        return run(["s-nail", "-n", "-S", "nosave", "-s", "observed", TESTER], input=b"Hello.\n", env={"MAILRC": str(rc)})
+    if client == "mutt":
+        (t.tmp / "both.pem").write_bytes(t.cert.read_bytes() + t.key.read_bytes())
+        return run(["mutt", "-n", "-F", rc, "-e", "set copy=no", "-s", "observed", TESTER], input=b"Hello.\n", env={"TERM": "dumb"}, cwd=t.tmp)
+    if client == "smtplib":
+        return run(["/usr/bin/python3", "-c", f"message = 'Subject: observed\\n\\nHello.'\n{text}"])
+    return run(["sh", "-c", text], cwd=t.tmp, input=b"\nQUIT\n")
+
+
+HINTS = {"msmtp": "12", "curl": "12", "swaks": "2", "s-nail": "12", "mutt": "1", "gsasl": "1", "smtplib": "12"}  # and the sequences it can
+
+
+@pytest.mark.parametrize("tls", ("starttls", "implicit"))
+@pytest.mark.parametrize("client", HINTS)
+def test_a_hint_is_ready_to_use(observe, tools, client, tls):
+    """What --client prints, taken as it is, makes the client use the sequence it is said to make it use."""
+    if not is_installed(client):
+        pytest.skip(f"{client} is not installed")
+    if (client, tls) == ("gsasl", "implicit"):
+        pytest.skip("gsasl knows no implicit TLS")
+    for sequence in HINTS[client]:
+        kind = "explicit" if sequence == "1" else "implicit"
+        o = observe("--client", client, "--sessions", "1", "--kind", kind, tls=tls)
+        text = "".join(o.said).split(f"for sequence {sequence}:\n\n")[1].split("\n\n")[0]
+        said = paste(tools(o), client, text)
+        report = o.report()
+        assert report["subject"] == client and report.session(kind)["sequence"] == sequence, said
+        assert report.works["Option 1" if sequence == "1" else "Option 2"] == "yes", said
+        assert [r["sequence"] for r in report["hint"]][-1] == "note" and any(r["configuration"] == "it cannot" for r in report["hint"]) \
+            == (len(HINTS[client]) == 1)
 
 
 def test_certificates_are_kept(observe, folder):
