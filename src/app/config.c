@@ -260,6 +260,9 @@ static const struct setting message_settings[] = {
     {"add-date",       setting_yes_no, FIELD(config, message.add_date)},
     {"add-message-id", setting_yes_no, FIELD(config, message.add_message_id)},
     {"remove-bcc",     setting_yes_no, FIELD(config, message.remove_bcc)},
+    {"replace-date",   setting_yes_no, FIELD(config, message.replace_date)},
+    {"defects",        setting_flag,   FIELD(config, message.refuses_defects), WORDS({"accept", false}, {"refuse", true})},
+    {"complete-domain", setting_domain, FIELD(config, message.complete_domain)},
     {"hops",           setting_count,  FIELD(config, message.hops_max), RANGE(10, 1000)},
     {0},
 };
@@ -558,7 +561,7 @@ static struct config *new_config(void)
     c->auth_threads = 2;
     c->spool.database = "/var/lib/postern/spool.db";
     c->message = (struct message_config){
-        .add_date = true, .add_message_id = true, .remove_bcc = true, .hops_max = 100};
+        .add_date = true, .add_message_id = true, .remove_bcc = true, .replace_date = true, .hops_max = 100};
     return c;
 }
 

@@ -56,6 +56,7 @@ struct fixup {
     struct buf from, sender; /* bodies, when somebody asks */
     struct fixup_names names;
     struct buf own_fields; /* what the owner adds */
+    unsigned seen;         /* set of those known below */
     bool asked;
 };
 
@@ -216,6 +217,11 @@ static bool is_no(struct str body)
     return str_eq_nocase(body, STR("No"));
 }
 
+static bool is_date(const struct fixup *f, struct str body)
+{
+    return !is_blank(body) && (!f->cfg.replace_date || date_is_valid(body));
+}
+
 /* A Date or Message-ID is complete: kept when it says something (MSG-02, MSG-03), else it counts as
  * missing. */
 static int end_held_field(struct fixup *f)
@@ -226,7 +232,7 @@ static int end_held_field(struct fixup *f)
         f->action = PASS;
         return emit_held(f);
     }
-    bool good = f->kind == KIND_DATE ? !is_blank(body) : has_message_id(body);
+    bool good = f->kind == KIND_DATE ? is_date(f, body) : has_message_id(body);
     bool *fact = f->kind == KIND_DATE ? &f->facts.has_date : &f->facts.has_message_id;
     f->action = PASS;
     if (!good) {
@@ -237,25 +243,39 @@ static int end_held_field(struct fixup *f)
     return emit_held(f);
 }
 
-static enum kind kind_of(struct str name)
+static const struct {
+    const char *name;
+    enum kind kind;
+    bool is_single; /* [rfc5322 3.6] at most one of them */
+} known[] = {
+    {"Return-Path",  KIND_RETURN_PATH,  false},
+    {"Bcc",          KIND_BCC,          true },
+    {"Resent-Bcc",   KIND_BCC,          false},
+    {"Received",     KIND_RECEIVED,     false},
+    {"From",         KIND_FROM,         true },
+    {"Sender",       KIND_SENDER,       true },
+    {"Date",         KIND_DATE,         true },
+    {"Message-ID",   KIND_MESSAGE_ID,   true },
+    {"TLS-Required", KIND_TLS_REQUIRED, false},
+    {"Subject",      KIND_OTHER,        true },
+    {"To",           KIND_OTHER,        true },
+    {"Cc",           KIND_OTHER,        true },
+    {"Reply-To",     KIND_OTHER,        true },
+    {"In-Reply-To",  KIND_OTHER,        true },
+    {"References",   KIND_OTHER,        true },
+};
+
+/* What the field is; notes one that comes again and may not (MSG-05). */
+static enum kind recognise(struct fixup *f, struct str name)
 {
-    static const struct {
-        const char *name;
-        enum kind kind;
-    } known[] = {
-        {"Return-Path", KIND_RETURN_PATH},
-        {"Bcc",         KIND_BCC        },
-        {"Resent-Bcc",  KIND_BCC        },
-        {"Received",    KIND_RECEIVED   },
-        {"From",        KIND_FROM       },
-        {"Sender",      KIND_SENDER     },
-        {"Date",        KIND_DATE       },
-        {"Message-ID",  KIND_MESSAGE_ID },
-        {"TLS-Required", KIND_TLS_REQUIRED},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_eq_nocase(name, str_of(known[i].name)))
-            return known[i].kind;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (!str_eq_nocase(name, str_of(known[i].name)))
+            continue;
+        if (known[i].is_single && f->seen & 1U << i && !f->facts.repeated)
+            f->facts.repeated = known[i].name;
+        f->seen |= 1U << i;
+        return known[i].kind;
+    }
     return KIND_OTHER;
 }
 
@@ -301,7 +321,7 @@ static int begin_field(struct fixup *f)
     struct str name = str_upto(buf_str(&f->held), f->name_len);
     if (f->cfg.on_field)
         f->cfg.on_field(f->arg, name, STR(""));
-    f->kind = kind_of(name);
+    f->kind = recognise(f, name);
     f->action = judge_field(f, f->kind);
     f->state = FIELD;
     f->in_field = true;

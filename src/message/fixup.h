@@ -5,7 +5,7 @@
  *
  * - Return-Path is removed: the final delivery writes its own (MSG-07).
  * - Bcc and Resent-Bcc are removed, by setting (MSG-06).
- * - Date is added if missing (MSG-02, RFC 6409 8.2); an empty one counts as missing.
+ * - Date is added if missing (MSG-02, RFC 6409 8.2); an empty one counts as missing, by setting one that is no date, too.
  * - Message-ID is added if missing (MSG-03, RFC 6409 8.3); one without "<left@right>" counts as
  *   missing.
  * - Sender is taken out, and what stands in its place is the owner's to say, if it asks (MSG-04).
@@ -44,6 +44,7 @@ typedef void fixup_field_fn(void *arg, struct str name, struct str piece);
 /* Strings are borrowed until fixup_free(). */
 struct fixup_config {
     bool add_date, add_message_id, remove_bcc; /* Return-Path always goes */
+    bool replace_date;                         /* with add_date: one that is no date counts as missing */
     const char *hostname;                      /* right side of a new Message-ID */
     const char *queue_id;                      /* left side of it, together with the time */
     int64_t now_ms;                            /* wall clock */
@@ -58,6 +59,7 @@ struct fixup_facts {
     bool has_from, has_date, has_message_id; /* the client's own */
     bool header_is_8bit;                     /* an octet above 0x7f in what came out */
     bool body_is_8bit;
+    const char *repeated; /* a field that came twice and may come once (RFC 5322 section 3.6); NULL: none */
     bool tls_is_optional; /* a field "TLS-Required: No" (RFC 8689 section 3) */
     bool header_done;
 };

@@ -122,3 +122,75 @@ int received_format(const struct received_facts *f, struct buf *out)
     }
     return r;
 }
+
+/* ---- reading a date ---- */
+
+/* Blanks, folding and comments in front are taken off. */
+static struct str skip_cfws(struct str s)
+{
+    unsigned depth = 0;
+    for (; s.len; s = str_from(s, 1)) {
+        if (depth && s.p[0] == '\\')
+            s = str_from(s, 1);
+        else if (s.p[0] == '(')
+            depth++;
+        else if (depth)
+            depth -= s.p[0] == ')';
+        else if (!strchr(" \t\r\n", s.p[0]) || s.p[0] == '\0')
+            break;
+    }
+    return s;
+}
+
+/* Takes letters off the front, and one of `words` (three letters each, joined) they must be; NULL: any word. */
+static bool take_word(struct str *s, const char *words)
+{
+    size_t n = 0;
+    while (n < s->len && ((s->p[n] | 0x20) >= 'a' && (s->p[n] | 0x20) <= 'z'))
+        n++;
+    struct str word = str_upto(*s, n);
+    *s = skip_cfws(str_from(*s, n));
+    for (; words && *words; words += 3)
+        if (str_eq_nocase(word, (struct str){words, 3}))
+            return true;
+    return !words && n > 0 && n <= 5;
+}
+
+/* Between `least` and `most` digits that come to at most `max`. */
+static bool take_number(struct str *s, size_t least, size_t most, uint64_t max)
+{
+    size_t n = 0;
+    uint64_t value = 0;
+    while (n < s->len && s->p[n] >= '0' && s->p[n] <= '9')
+        n++;
+    bool good = n >= least && n <= most && str_to_u64(str_upto(*s, n), max, &value) == 0;
+    *s = skip_cfws(str_from(*s, n));
+    return good;
+}
+
+static bool take_char(struct str *s, char c)
+{
+    if (s->len == 0 || s->p[0] != c)
+        return false;
+    *s = skip_cfws(str_from(*s, 1));
+    return true;
+}
+
+static bool take_time(struct str *s)
+{
+    return take_number(s, 1, 2, 23) && take_char(s, ':') && take_number(s, 1, 2, 59) &&
+           (!take_char(s, ':') || take_number(s, 1, 2, 60));
+}
+
+bool date_is_valid(struct str body)
+{
+    struct str s = skip_cfws(body);
+    bool named = s.len && (s.p[0] < '0' || s.p[0] > '9');
+    if (named && !(take_word(&s, "MonTueWedThuFriSatSun") && take_char(&s, ',')))
+        return false;
+    if (!take_number(&s, 1, 2, 31) || !take_word(&s, "JanFebMarAprMayJunJulAugSepOctNovDec") ||
+        !take_number(&s, 2, 4, 9999) || !take_time(&s))
+        return false;
+    bool offset = take_char(&s, '+') || take_char(&s, '-');
+    return (offset ? take_number(&s, 4, 4, 9959) : take_word(&s, NULL)) && s.len == 0;
+}

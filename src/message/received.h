@@ -29,4 +29,7 @@ const char *received_protocol(bool esmtp, bool tls, bool authenticated, bool utf
 /* RFC 5322 section 3.3 date-time, local zone as a numeric offset, into out[40]. */
 void date_format(int64_t wall_ms, char out[40]);
 
+/* The body of a Date field is one of RFC 5322 section 3.3, or of its obsolete forms (section 4.3). */
+bool date_is_valid(struct str body);
+
 #endif

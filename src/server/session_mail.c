@@ -8,11 +8,33 @@
 
 /* ---- rights ---- */
 
+/* Is it a single label that a rule of ours completes? (SUB-03) */
+static bool is_completed(const struct session *s, const struct smtp_path *p)
+{
+    return s->endpoint->cfg->role == ROLE_SUBMISSION &&
+           s->endpoint->service->message.complete_domain && p->domain.len && !p->is_literal &&
+           !smtp_domain_is_qualified(p->domain);
+}
+
+/* What stands behind the mailbox then, else "". */
+static const char *completion(const struct session *s, const struct smtp_path *p)
+{
+    return is_completed(s, p) ? s->endpoint->service->message.complete_domain : "";
+}
+
+/* `text` of the path (its mailbox or its domain) as it is meant. */
+static int
+put_complete(const struct session *s, const struct smtp_path *p, struct str text, struct buf *out)
+{
+    const char *rest = completion(s, p);
+    return buf_printf(out, "%.*s%s%s", STR_FMT(text), *rest ? "." : "", rest);
+}
+
 /* Addresses of a submission are complete (SUB-03). */
 static bool
 domain_is_complete(const struct session *s, const struct smtp_path *p, struct smtp_reply *reply)
 {
-    if (s->endpoint->cfg->role != ROLE_SUBMISSION || p->is_literal ||
+    if (s->endpoint->cfg->role != ROLE_SUBMISSION || p->is_literal || is_completed(s, p) ||
         smtp_domain_is_qualified(p->domain))
         return true;
     *reply = smtp_reply(554, "5.1.2", "Domain %.*s is not fully qualified",
@@ -39,7 +61,9 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
     if (!mail->path.is_null && !domain_is_complete(s, &mail->path, reply))
         return SMTP_NO;
     /* The authentication stands, only the command fails; the same reply under every rule (EDG-03). */
-    if (s->identity && !session_may_send_as(s, mail->path.mailbox)) {
+    CLEANUP(buf_done) struct buf mailbox = BUF_INIT(2 * SMTP_PATH_MAX);
+    bool known = put_complete(s, &mail->path, mail->path.mailbox, &mailbox) == 0;
+    if (s->identity && !(known && session_may_send_as(s, buf_str(&mailbox)))) {
         *reply =
             smtp_reply(550, "5.7.1", "%s may not send as <%s>", s->identity, mail->reverse_path);
         return SMTP_NO;
@@ -67,11 +91,13 @@ enum smtp_decision session_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct 
         return session_limits_rcpt(s, reply) ? SMTP_YES : SMTP_NO;
     if (!domain_is_complete(s, &rcpt->path, reply))
         return SMTP_NO;
-    if (!domain_is_named(s, rcpt->path.domain) && policy_relay(&in, reply) != POLICY_OPEN)
+    CLEANUP(buf_done) struct buf domain = BUF_INIT(2 * SMTP_PATH_MAX);
+    int r = put_complete(s, &rcpt->path, rcpt->path.domain, &domain);
+    if (!domain_is_named(s, buf_str(&domain)) && policy_relay(&in, reply) != POLICY_OPEN)
         return SMTP_NO;
-    if (!relay_has_route(worker_relay(s->worker), rcpt->path.domain)) {
+    if (r < 0 || !relay_has_route(worker_relay(s->worker), buf_str(&domain))) {
         *reply = smtp_reply(550, "5.1.2", "No route to domain %.*s",
-                            STR_FMT(str_upto(rcpt->path.domain, 128)));
+                            STR_FMT(str_upto(buf_str(&domain), 128)));
         return SMTP_NO;
     }
     return session_limits_rcpt(s, reply) ? SMTP_YES : SMTP_NO;
@@ -197,6 +223,7 @@ enum smtp_decision session_data(void *ctx, struct smtp_reply *reply)
         .add_date = submission && sv->message.add_date,
         .add_message_id = submission && sv->message.add_message_id,
         .remove_bcc = submission && sv->message.remove_bcc,
+        .replace_date = sv->message.replace_date,
         .hostname = sv->hostname,
         .queue_id = t->queue_id,
         .now_ms = clock_wall_ms(),
@@ -295,17 +322,30 @@ static struct spool_envelope envelope_of(const struct session *s, const struct s
     return env;
 }
 
+/* An address as it is meant here, the caller's to free; NULL: as it came. */
+static char *meant(const struct session *s, const struct smtp_path *p)
+{
+    char *out;
+    if (!p->is_null && p->domain.len == 0)
+        return postmaster_address(s);
+    if (!is_completed(s, p))
+        return NULL;
+    return asprintf(&out, "%.*s.%s", STR_FMT(p->mailbox), completion(s, p)) < 0 ? NULL : out;
+}
+
 static void transfer_commit(struct session *s, struct transfer *t)
 {
+    const struct smtp_mail *mail = smtp_server_mail(s->engine);
     size_t n = smtp_server_n_rcpts(s->engine);
-    struct spool_envelope env = envelope_of(s, smtp_server_mail(s->engine));
+    struct spool_envelope env = envelope_of(s, mail);
     struct spool_recipient *list = xcalloc(n, sizeof(*list));
-    CLEANUP(freep) char *postmaster = postmaster_address(s);
+    char **own = xcalloc(n, sizeof(*own)); /* addresses */
+    CLEANUP(freep) char *sender = meant(s, &mail->path);
+    env.reverse_path = sender ? sender : env.reverse_path;
     for (size_t i = 0; i < n; i++) {
         const struct smtp_rcpt *r = smtp_server_rcpt(s->engine, i);
-        bool bare = r->path.domain.len == 0 && postmaster;
-        list[i] =
-            (struct spool_recipient){bare ? postmaster : r->forward_path, r->orcpt, r->notify};
+        own[i] = meant(s, &r->path);
+        list[i] = (struct spool_recipient){own[i] ? own[i] : r->forward_path, r->orcpt, r->notify};
     }
     const struct fixup_facts *facts = fixup_facts(t->fixup);
     bool is_8bit = facts->body_is_8bit || facts->header_is_8bit;
@@ -315,7 +355,26 @@ static void transfer_commit(struct session *s, struct transfer *t)
         env.tls = SPOOL_TLS_OPTIONAL; /* [rfc8689 4.1] the parameter outranks the field (RTLS-02) */
     t->committing = true;
     spool_commit(&t->draft, &env, list, n, transfer_committed, t);
+    for (size_t i = 0; i < n; i++)
+        free(own[i]);
+    free(own);
     free(list);
+}
+
+/* MSG-05: format is the sender's business, unless the operator says otherwise. */
+static bool
+refuses_defects(const struct session *s, const struct transfer *t, struct smtp_reply *reply)
+{
+    const struct fixup_facts *facts = fixup_facts(t->fixup);
+    if (!s->endpoint->service->message.refuses_defects ||
+        s->endpoint->cfg->role != ROLE_SUBMISSION || (facts->has_from && !facts->repeated))
+        return false;
+    if (facts->repeated)
+        *reply =
+            smtp_reply(554, "5.6.0", "The message has more than one %s field", facts->repeated);
+    else
+        *reply = smtp_reply(554, "5.6.0", "The message has no From field");
+    return true;
 }
 
 enum smtp_decision session_finish(void *ctx, struct smtp_reply *reply)
@@ -325,6 +384,10 @@ enum smtp_decision session_finish(void *ctx, struct smtp_reply *reply)
     int r = fixup_finish(t->fixup);
     if (r < 0) {
         session_refuse(s, r, reply);
+        transfer_leave(s);
+        return SMTP_NO;
+    }
+    if (refuses_defects(s, t, reply)) {
         transfer_leave(s);
         return SMTP_NO;
     }

@@ -111,6 +111,9 @@ struct identity_config {
 
 struct message_config {
     bool add_date, add_message_id, remove_bcc; /* default yes */
+    bool replace_date;                         /* default yes */
+    bool refuses_defects;                      /* default no: MSG-05 */
+    const char *complete_domain;               /* put behind a single label; NULL: it is refused (SUB-03) */
     unsigned hops_max;                         /* Received fields at most; default 100 (SMTP-23) */
 };
 

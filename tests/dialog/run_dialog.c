@@ -663,6 +663,18 @@ static bool plan_extension(struct plan *p, const char *word)
     return false;
 }
 
+/* "refuse-defects", "complete" */
+static bool plan_message(struct plan *p, const char *word)
+{
+    if (strcmp(word, "refuse-defects") == 0)
+        p->setup.refuses_defects = true;
+    else if (strcmp(word, "complete") == 0)
+        p->setup.complete_domain = "example.org";
+    else
+        return false;
+    return true;
+}
+
 /* "3", "table", "lower", "refuse" */
 static bool plan_priority(struct plan *p, const char *word)
 {
@@ -699,6 +711,7 @@ static const struct {
     {"limit",     plan_limit    },
     {"extension", plan_extension},
     {"priority",  plan_priority },
+    {"message",   plan_message  },
 };
 
 /* The name of a directive, and its argument. */

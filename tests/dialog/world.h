@@ -38,6 +38,8 @@ struct world_setup {
     unsigned priority_max;
     bool priorities; /* the table of README.md holds */
     enum priority_above priority_above;
+    bool refuses_defects;        /* `defects = refuse` */
+    const char *complete_domain; /* NULL: none */
     bool busy; /* connections-max is reached */
     bool xclient; /* from one that may send XCLIENT */
     bool trust; /* CAs of its own, for what a proxy hands over */

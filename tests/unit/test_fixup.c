@@ -441,6 +441,36 @@ static void nobody_home_is_fine(void **state)
     fixup_free(open_fixup(ADD, NULL));
 }
 
+static int keep_all(void *arg, const char *data, size_t len)
+{
+    return buf_append(arg, data, len);
+}
+
+/* The fields of RFC 5322 section 3.6 that come once; the first that came again is named (MSG-05). */
+static void what_came_twice_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *want;
+    } cases[] = {
+        {"From: a@b\r\nTo: c\r\nCc: d\r\nSubject: s\r\n\r\nTo: e\r\n", NULL        },
+        {"To: a\r\nX: y\r\nTO: b\r\nFrom: c\r\nfrom: d\r\n\r\n",       "To"        },
+        {"Message-Id: <a@b>\r\nMessage-ID: <c@d>\r\n\r\n",             "Message-ID"},
+        {"Received: a\r\nReceived: b\r\nResent-From: a\r\nResent-From: b\r\nComments: a\r\nComments: b\r\n\r\n", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf out = BUF_INIT(4096);
+        const struct fixup_config cfg = {.hostname = "h", .queue_id = "q"};
+        struct fixup *f = fixup_new(&cfg, keep_all, &out);
+        assert_int_equal(fixup_write(f, cases[i].in, strlen(cases[i].in)), 0);
+        assert_int_equal(fixup_finish(f), 0);
+        const char *got = fixup_facts(f)->repeated;
+        check(cases[i].in, got == cases[i].want || (got && cases[i].want && strcmp(got, cases[i].want) == 0));
+        fixup_free(f);
+        buf_done(&out);
+    }
+}
+
 int main(void)
 {
     (void)setenv("TZ", "UTC0", 1);
@@ -456,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_long_from_is_not_kept_whole),
         cmocka_unit_test(the_owner_may_refuse),
         cmocka_unit_test(nobody_home_is_fine),
+        cmocka_unit_test(what_came_twice_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,6 +224,37 @@ static void dates_carry_a_numeric_offset(void **state)
     set_zone("UTC0");
 }
 
+/* MSG-02: what a client wrote stays when any reader of dates would understand it. */
+static void a_date_is_known_when_it_is_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        bool want;
+    } rows[] = {
+        {" Thu, 01 Oct 2026 12:00:00 +0000",              true },
+        {"1 Oct 2026 12:00 -0330",                        true },
+        {" Thu, 1 Oct 26 1:2:3 GMT",                      true },
+        {" thu,\r\n 1 OCT 2026 12:00:60 +0100 (CET)\r\n", true },
+        {" (a \\) b) 1 Jan 70 0:0 Z",                     true },
+        {" Fri , 1 Jan 1999 23 : 59 : 59 EST",            true },
+        {"",                                              false},
+        {" yesterday",                                    false},
+        {" 2026-10-01T12:00:00Z",                         false},
+        {" Thu Oct  1 12:00:00 2026",                     false},
+        {" Don, 01 Okt 2026 12:00:00 +0000",              false},
+        {" Thu, 32 Oct 2026 12:00:00 +0000",              false},
+        {" Thu, 01 Oct 2026 24:00:00 +0000",              false},
+        {" Thu, 01 Oct 2026 12:00:00",                    false},
+        {" Thu, 01 Oct 2026 12:00:00 +000",               false},
+        {" Thu, 01 Oct 2026 12:00:00 +0000 x",            false},
+        {" Thu, 01 Oct 2026",                             false},
+        {" (unclosed",                                    false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check(rows[i].body, date_is_valid(str_of(rows[i].body)) == rows[i].want);
+}
+
 int main(void)
 {
     set_zone("UTC0");
@@ -236,6 +267,7 @@ int main(void)
         cmocka_unit_test(nothing_forges_a_second_field),
         cmocka_unit_test(no_room_leaves_nothing_behind),
         cmocka_unit_test(dates_carry_a_numeric_offset),
+        cmocka_unit_test(a_date_is_known_when_it_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
