@@ -137,19 +137,26 @@ void probe_papers_hide(struct probe *column)
         tls_context_unref(column->bad[kind]);
 }
 
-void probe_papers_done(struct probe_papers *p)
+void probe_papers_sweep(struct probe_papers *p)
 {
     size_t len = p->folder ? strlen(p->folder) : 0;
-    for (int kind = 0; kind < BAD_COUNT; kind++) {
-        if (len && p->bad[kind].certificate &&
-            strncmp(p->bad[kind].certificate, p->folder, len) == 0) {
-            (void)unlink(p->bad[kind].certificate);
-            (void)unlink(p->bad[kind].key);
-        }
-        free(p->bad[kind].certificate);
-        free(p->bad[kind].key);
+    for (int kind = 0; len && kind < BAD_COUNT; kind++) {
+        if (!p->bad[kind].certificate || strncmp(p->bad[kind].certificate, p->folder, len) != 0)
+            continue;
+        (void)unlink(p->bad[kind].certificate);
+        (void)unlink(p->bad[kind].key);
     }
     if (p->folder)
         (void)rmdir(p->folder);
     free(p->folder);
+    p->folder = NULL;
+}
+
+void probe_papers_done(struct probe_papers *p)
+{
+    probe_papers_sweep(p);
+    for (int kind = 0; kind < BAD_COUNT; kind++) {
+        free(p->bad[kind].certificate);
+        free(p->bad[kind].key);
+    }
 }

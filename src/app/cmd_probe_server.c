@@ -283,6 +283,7 @@ static int make_columns(struct job *j, const char *program)
     int r = probe_papers_make(&j->papers, j->from, why);
     for (size_t k = 0; r == 0 && k < j->n_columns; k++)
         r = probe_papers_show(&j->papers, &j->columns[k], why);
+    probe_papers_sweep(&j->papers);
     if (r < 0)
         fprintf(stderr, "%s: %s\n", program, why);
     return r;

@@ -46,7 +46,9 @@ MUST_USE int probe_papers_make(struct probe_papers *p, const char *email, char w
 /* The contexts of a column; -errno with a sentence in `why`. */
 MUST_USE int
 probe_papers_show(const struct probe_papers *p, struct probe *column, char why[PROBE_WHY]);
-void probe_papers_hide(struct probe *column);   /* drops them */
-void probe_papers_done(struct probe_papers *p); /* removes what was made */
+void probe_papers_hide(struct probe *column); /* drops them */
+/* Removes what was made, which the contexts hold by now: a key that the CA signed for must not outlive a Ctrl-C. */
+void probe_papers_sweep(struct probe_papers *p);
+void probe_papers_done(struct probe_papers *p); /* and the rest */
 
 #endif

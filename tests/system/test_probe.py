@@ -2,6 +2,7 @@
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from html.parser import HTMLParser
@@ -10,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from kit.certs import key_pem, write_pem
-from kit.server import postern
-from kit.wait import until
+from kit.server import BINARY, environment, postern
+from kit.wait import DEADLINE, until
 
 ALICE = "alice@example.org"
 
@@ -279,6 +280,25 @@ def test_bad_certificates_are_made(house, zoo, tmp_path):
     assert "certificate_expired" in details["expired"][0] and "after the handshake" in details["expired"][1]
     assert all("who shows none is refused" in d or "asked for" in d for d in details["request"]), details["request"]
     assert report["verdict"] == "option-2" and seen["no-certificate"] == ["not run", "not run"]
+
+
+def test_made_certificates_do_not_stay(zoo, tmp_path):
+    """They are gone before the first connection: a probe that is killed leaves no key that the CA signed for."""
+    key = write_pem(tmp_path / "staff.key", key_pem(zoo.staff.key))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(DEADLINE)
+        process = subprocess.Popen([BINARY, "probe", "server", f"submissions://127.0.0.1:{silent.getsockname()[1]}",
+                                    "--ca-cert", zoo.staff.file, "--ca-key", key], stdout=subprocess.DEVNULL,
+                                   env=dict(environment(), TMPDIR=str(scratch)))
+        try:
+            silent.accept()[0].close()
+            assert not list(scratch.iterdir())
+        finally:
+            process.kill()
+            process.wait(DEADLINE)
+    assert not list(scratch.iterdir())
 
 
 def test_a_bad_certificate_that_is_taken(house, zoo):
