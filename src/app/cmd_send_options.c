@@ -615,12 +615,14 @@ static int take_option(struct send_request *rq, int c, const char *given)
     if (c == '?')
         return unknown_option(rq, given);
     const struct send_option *o = c == 'q' ? &flush : option_of(c == ':' ? optopt : c);
+    if (!o)
+        return unknown_option(rq, given);
     char name[32];
-    (void)snprintf(name, sizeof(name), o && o->name && c != 'q' ? "--%s" : "-%s",
-                   o && o->name && c != 'q' ? o->name : (char[]){(char)(o ? o->letter : c), '\0'});
+    (void)snprintf(name, sizeof(name), o->name && c != 'q' ? "--%s" : "-%s",
+                   o->name && c != 'q' ? o->name : (char[]){(char)o->letter, '\0'});
     if (c == ':')
-        return send_say(rq, EX_USAGE, "%s needs a value: %s%s%s", name, o && o->arg ? o->arg : "",
-                        o && o->help ? ", " : "", o && o->help ? o->help : "");
+        return send_say(rq, EX_USAGE, "%s needs a value: %s%s%s", name, o->arg ? o->arg : "",
+                        o->help ? ", " : "", o->help ? o->help : "");
     if (o->take(rq, optarg))
         return EX_OK;
     return send_say(rq, EX_USAGE, "%s: \"%s\" is none of what it takes: %s%s%s", name,

@@ -167,12 +167,11 @@ void hop_again(struct hop *h, struct delivery *d)
 /* Behind those of the same priority; most have the same, and go to the end at once (PRI-01). */
 static void enqueue(struct hop *h, struct delivery *d)
 {
-    const struct delivery *last =
-        h->queue ? container_of(h->queue_end, struct delivery, next) : NULL;
-    struct delivery **at = h->queue_end;
-    if (last && last->msg.priority < d->msg.priority)
-        for (at = &h->queue; (*at)->msg.priority >= d->msg.priority;)
-            at = &(*at)->next;
+    bool overtakes = h->queue && container_of(h->queue_end, struct delivery, next)->msg.priority <
+                                     d->msg.priority;
+    struct delivery **at = overtakes ? &h->queue : h->queue_end;
+    while (*at && (*at)->msg.priority >= d->msg.priority)
+        at = &(*at)->next;
     d->next = *at;
     *at = d;
     if (!d->next)
