@@ -56,6 +56,7 @@ class Observer:
         """(the report, what the client said): it has come to each of KINDS once."""
         said = ""
         for kind in KINDS:
-            job = Job(self.bed, client.release, self.ports[kind], f"token-{kind}", f"{client.name}-seen-{kind}", "/lab/observer.pem")
+            job = Job(self.bed, client.release, self.ports[kind], f"token-{kind}", f"{client.name}-seen-{kind}",
+                      "/lab/observer.pem")
             said += client.send(job)[1]
         return self.report(), said

@@ -6,7 +6,7 @@ compares.
 import json
 import re
 
-from expectations import OUTCOMES, SERVERS as EXPECTED, SHAPES, sequence_through, survives_hidden_auth
+from expectations import BAD, OUTCOMES, SERVERS as EXPECTED, SHAPES, sequence_through, survives_hidden_auth
 
 from .clients import CLIENTS
 from .results import version_key
@@ -40,8 +40,8 @@ which downloads the programs, unpacks them in a folder of their own and runs the
 
 How to read it: a client gets in when a shape of `AUTH EXTERNAL` that it sends stands in the fourth column, or when it goes
 straight to `MAIL` and the sixth says yes. *Offered* is a promise only in the rows where the fourth column is not empty.
-*Stranger* is where a certificate of a CA that does not count is turned away. The verdict is explained in
-[PROBE.md](PROBE.md). The last column is how `postern send` with `login = auto` delivered a message through the server, and
+*Stranger* is where a certificate of a CA that does not count is turned away. *Bad ones* that were tried: {bad}.
+The verdict is explained in [PROBE.md](PROBE.md). The last column is how `postern send` with `login = auto` delivered a message through the server, and
 what its account had to say beside the certificate.
 
 """
@@ -62,15 +62,20 @@ def table(head, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def listed(names, words, none="none"):
+    return "; ".join(text for name, text in words.items() if name in names) or none
+
+
 def servers_table(versions):
+    head = ["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger",
+            "bad ones let in", "verdict", "`postern send`"]
     rows = []
     for server in SERVERS:
         want = EXPECTED[server.name]
-        shapes = "all" if set(want.shapes) == set(SHAPES) else "; ".join(words for name, words in SHAPES.items() if name in want.shapes)
-        rows.append([f"{server.title} {versions[version_key(server)]}", server.setting, want.offered, shapes or "none",
-                     want.equals, want.straight, want.stranger, VERDICTS[want.verdict], sent(want)])
-    return table(["server", "configuration", "EXTERNAL offered", "AUTH EXTERNAL works with", "`=` is answered", "MAIL alone", "stranger", "verdict",
-                  "`postern send`"], rows)
+        shapes = "all" if set(want.shapes) == set(SHAPES) else listed(want.shapes, SHAPES)
+        rows.append([f"{server.title} {versions[version_key(server)]}", server.setting, want.offered, shapes, want.equals, want.straight,
+                     want.stranger, listed(want.admits, BAD), VERDICTS[want.verdict], sent(want)])
+    return table(head, rows)
 
 
 def sent(want):
@@ -78,7 +83,8 @@ def sent(want):
 
 
 def notes():
-    return "".join(f"- {server.title}, {server.setting}: {EXPECTED[server.name].note}\n" for server in SERVERS if EXPECTED[server.name].note)
+    told = [(server, EXPECTED[server.name].note) for server in SERVERS]
+    return "".join(f"- {server.title}, {server.setting}: {note}\n" for server, note in told if note)
 
 
 def clients_table(versions):
@@ -94,7 +100,8 @@ def cells(client):
 
 def render(confirmed):
     """confirmed: {"date": ..., "postern": ..., "versions": {package: version}}"""
-    head = HEAD.format(confirmed=json.dumps(confirmed, sort_keys=True), date=confirmed["date"], postern=confirmed["postern"])
+    head = HEAD.format(confirmed=json.dumps(confirmed, sort_keys=True), date=confirmed["date"], postern=confirmed["postern"],
+                       bad=", ".join(BAD.values()))
     return (head + servers_table(confirmed["versions"]) + "\n" + notes()
             + CLIENTS_HEAD + clients_table(confirmed["versions"]))
 

@@ -1,5 +1,5 @@
 """Whose certificates the lab knows: one person whom every kind of server can name, and those who must stay outside."""
-from kit.certs import SERVER, Authority
+from kit.certs import SERVER, Authority, key_pem, write_pem
 
 ALICE, CAROL = "alice@example.org", "carol@elsewhere.example"
 
@@ -11,6 +11,7 @@ class People:
         self.folder = folder
         self.server_ca = Authority(folder, "Lab Server CA")
         self.staff = Authority(folder, "Lab Staff CA")
+        self.staff_key = write_pem(folder / "lab-staff-ca.key", key_pem(self.staff.key))
         self.stranger = Authority(folder, "Lab Stranger CA")
         self.server = self.server_ca.issue("server", dns=["localhost", "mail.example.org"], ips=["127.0.0.1"], eku=SERVER,
                                             key="rsa")  # OpenSMTPD 6.8 signs with no other

@@ -620,6 +620,7 @@ mail {{
     ssl_certificate_key {self.bed.tls["key"]};
     ssl_client_certificate {self.bed.tls["ca"]};
     ssl_verify_client optional;
+    ssl_protocols TLSv1.2 TLSv1.3;
     server {{
         listen 127.0.0.1:{self.port};
         protocol smtp;
