@@ -34,7 +34,8 @@ struct link {
     enum smtp_client_end end;
     struct smtp_outcome last;
     char enhanced[16], words[LINK_WORDS_MAX]; /* of `last` */
-    struct loop_task gone;
+    bool asked;                               /* for our certificate, or TLS was resumed */
+    struct loop_task begin, gone;
     /* Time limits. */
     struct link_timeouts limits;
     enum smtp_stage stage;
@@ -215,7 +216,8 @@ static void connect_session(struct link *k, unsigned login_from);
 
 static void finish(struct link *k)
 {
-    stream_close(k->stream);
+    if (k->stream)
+        stream_close(k->stream);
     if (k->end != SMTP_END_AGAIN) {
         bury(k);
         k->ops->ended(k->ctx, k->end, &k->last);
@@ -259,21 +261,28 @@ static void on_start_tls(void *ctx)
     ((struct link *)ctx)->start_tls = true;
 }
 
+static void give_up_message(struct link *k, const struct smtp_outcome *o)
+{
+    const struct smtp_client_message *m = k->message;
+    if (!m)
+        return;
+    k->message = NULL;
+    for (size_t i = 0; i < m->n_recipients; i++)
+        k->ops->recipient(k->ctx, i, o);
+    k->ops->finished(k->ctx);
+}
+
 /* The message that was in hand when the last connection ended under its login. */
 static void send_again(struct link *k)
 {
-    const struct smtp_client_message *m = k->message;
     struct smtp_outcome why = {.code = 451,
                                .enhanced = "4.3.0",
                                .text = "local trouble, the message could not be sent",
                                .stage = SMTP_STAGE_MAIL,
                                .ours = true};
-    if (smtp_client_send(k->engine, m, &why) == 0)
+    if (smtp_client_send(k->engine, k->message, &why) == 0)
         return;
-    k->message = NULL;
-    for (size_t i = 0; i < m->n_recipients; i++)
-        k->ops->recipient(k->ctx, i, &why);
-    k->ops->finished(k->ctx);
+    give_up_message(k, &why);
     k->ops->ready(k->ctx);
 }
 
@@ -307,6 +316,21 @@ static void on_finished(void *ctx)
     k->ops->finished(k->ctx);
 }
 
+static bool has_certificate(const struct link *k)
+{
+    return k->cfg->tls && tls_context_has_certificate(k->cfg->tls);
+}
+
+/* A server that never asked for the certificate cannot know us by it. */
+static const char *
+hint(const struct link *k, enum smtp_client_end end, const struct smtp_outcome *o)
+{
+    bool by_certificate = k->cfg->smtp.login & SMTP_LOGIN_CERTIFICATE && has_certificate(k);
+    if (end == SMTP_END_LOGIN && o->ours && k->tls_up && !k->asked && by_certificate)
+        return "; nor did it ask for our certificate in the TLS handshake";
+    return "";
+}
+
 static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outcome *o)
 {
     struct link *k = ctx;
@@ -314,7 +338,7 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
     k->end = end;
     k->last = *o;
     (void)snprintf(k->enhanced, sizeof(k->enhanced), "%s", o->enhanced);
-    (void)snprintf(k->words, sizeof(k->words), "%s", o->text);
+    (void)snprintf(k->words, sizeof(k->words), "%s%s", o->text, hint(k, end, o));
     k->last.enhanced = k->enhanced;
     k->last.text = k->words;
 }
@@ -387,6 +411,7 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
 {
     struct link *k = ctx;
     k->tls_up = true;
+    k->asked = facts->asked || facts->resumed;
     k->heard = false;
     if (k->ops->secured)
         k->ops->secured(k->ctx, facts);
@@ -416,7 +441,7 @@ static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
         .tls_begun = k->tls_begun,
         .tls_up = k->tls_up,
         .heard = k->heard,
-        .has_certificate = k->cfg->tls && tls_context_has_certificate(k->cfg->tls),
+        .has_certificate = has_certificate(k),
     };
     link_words(&fall, why, sizeof(why));
     k->in_engine++;
@@ -440,6 +465,32 @@ static const struct stream_ops stream_ops = {
 
 /* ---- from the user ---- */
 
+static void end_unbegun(struct loop_task *task)
+{
+    struct link *k = container_of(task, struct link, begin);
+    if (k->dead)
+        return;
+    k->over = true;
+    k->end = SMTP_END_TLS;
+    k->last = (struct smtp_outcome){.code = 454,
+                                    .enhanced = "4.7.0",
+                                    .text = k->words,
+                                    .stage = SMTP_STAGE_GREETING,
+                                    .ours = true};
+    give_up_message(k, &k->last);
+    settle(k);
+}
+
+/* CERT-22: told before anybody is called. */
+static bool certificate_is_over(struct link *k)
+{
+    if (!has_certificate(k) || tls_context_check_dates(k->cfg->tls, k->words) == 0)
+        return false;
+    k->begin.run = end_unbegun;
+    loop_defer(k->loop, &k->begin);
+    return true;
+}
+
 static void connect_session(struct link *k, unsigned login_from)
 {
     const struct link_config *cfg = k->cfg;
@@ -451,6 +502,8 @@ static void connect_session(struct link *k, unsigned login_from)
     k->stage = SMTP_STAGE_GREETING;
     k->stage_since_ms = clock_monotonic_ms();
     k->engine = smtp_client_new(&smtp, &engine_ops, k, &k->out);
+    if (certificate_is_over(k))
+        return;
     k->stream = cfg->host ? stream_connect(k->loop, cfg->host, cfg->port, &stream_ops, k)
                           : stream_connect_unix(k->loop, cfg->path, &stream_ops, k);
     limit_stream(k, k->limits.connect_ms);
@@ -533,7 +586,8 @@ void link_drop(struct link *k)
 {
     if (k->dead)
         return;
-    stream_abort(k->stream);
+    if (k->stream)
+        stream_abort(k->stream);
     bury(k);
 }
 
@@ -559,5 +613,5 @@ const struct smtp_capabilities *link_capabilities(const struct link *k)
 
 const char *link_peer_address(const struct link *k)
 {
-    return stream_peer_address(k->stream);
+    return k->stream ? stream_peer_address(k->stream) : "unknown";
 }

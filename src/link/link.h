@@ -7,7 +7,8 @@
  *     link_open -> (secured) -> ready -> link_send -> text... -> recipient... -> finished -> ready ... -> ended
  *
  * Life      On the loop's thread.  `ended` comes exactly once and is the last call: it may come inside link_send(),
- *           _text(), _quit() and _stop(), never inside link_open().  The link frees itself after it, at the end of the
+ *           _text(), _quit() and _stop(), never inside link_open().  A certificate of ours that is out of date ends the link
+ *           without a connection (CERT-22).  The link frees itself after it, at the end of the
  *           turn.  link_drop() is the other way to be rid of it.
  * Ops       `ready`, `recipient`, `finished`, `sent` and `received` come while the engine works: link_send() and link_quit()
  *           may be called there, as said at smtp/client.h.  `secured`, `text` and `ended` come outside of it.

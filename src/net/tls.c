@@ -1,6 +1,5 @@
 #include "net/tls_internal.h"
 
-#include "base/file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +23,8 @@ struct tls_context {
     void *verify_arg;
     char *session_context; /* server */
     enum tls_verify_mode verify_server;
-    bool resume; /* client */
+    char *certificate; /* client: where ours is, for complaints */
+    bool resume;       /* client */
 };
 
 static const struct {
@@ -80,148 +80,6 @@ void tls_error_words(char *out, size_t size)
     ERR_clear_error();
 }
 
-static int complain(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
-static int complain(char *why, int error, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(why, TLS_WHY_MAX, fmt, ap);
-    va_end(ap);
-    ERR_clear_error();
-    return error;
-}
-
-/* Whole files into memory, where they are read as PEM: the file may be open to us by a descriptor only (base/file.h). */
-#define PEM_FILE_MAX ((size_t)1 << 20)
-
-static int read_pem(const char *path, const char *what, struct buf *out, char *why)
-{
-    int r = file_read(path, out);
-    if (r == -EACCES)
-        return complain(why, r,
-                        "cannot read the %s file %s: %s; let the group of the account that serves "
-                        "read it: chgrp GROUP FILE && chmod 640 FILE",
-                        what, path, strerror(-r));
-    if (r < 0)
-        return complain(why, r, "cannot read the %s file %s: %s", what, path,
-                        r == -EINVAL ? "it is no regular file" : strerror(-r));
-    return 0;
-}
-
-static BIO *memory_of(const struct buf *b)
-{
-    BIO *bio = BIO_new_mem_buf(buf_str(b).p, (int)b->len);
-    if (!bio)
-        abort();
-    return bio;
-}
-
-static void bio_freep(BIO **bio)
-{
-    (void)BIO_free(*bio);
-}
-
-/* Never asks on a terminal: an encrypted key is an error that says so. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    *(bool *)arg = true;
-    return -1;
-}
-
-static int use_key(SSL_CTX *ctx, const struct buf *pem, bool *encrypted)
-{
-    CLEANUP(bio_freep) BIO *bio = memory_of(pem);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, encrypted);
-    int ok = key ? SSL_CTX_use_PrivateKey(ctx, key) : 0;
-    EVP_PKEY_free(key);
-    return ok;
-}
-
-static int load_key(SSL_CTX *ctx, const char *certificate, const char *key, char *why)
-{
-    CLEANUP(buf_wipe) struct buf pem = BUF_INIT(PEM_FILE_MAX);
-    bool encrypted = false;
-    int r = read_pem(key, "key", &pem, why);
-    if (r < 0)
-        return r;
-    int ok = use_key(ctx, &pem, &encrypted);
-    if (encrypted)
-        return complain(why, -EINVAL, "the key in %s is encrypted: store it without a passphrase",
-                        key);
-    unsigned long error = ERR_peek_error();
-    if (ok == 1 ? SSL_CTX_check_private_key(ctx) != 1 : ERR_GET_LIB(error) == ERR_LIB_X509)
-        return complain(why, -EINVAL, "the key in %s does not belong to the certificate in %s", key,
-                        certificate);
-    if (ok == 1)
-        return 0;
-    char words[128];
-    tls_error_words(words, sizeof(words));
-    return complain(why, -EINVAL, "no usable PEM private key in %s: %s", key, words);
-}
-
-/* The leaf, then its intermediates up to the end of the file. */
-static bool use_chain(SSL_CTX *ctx, BIO *bio)
-{
-    bool unused = false;
-    X509 *x = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, &unused);
-    bool ok = x && SSL_CTX_use_certificate(ctx, x) == 1 && SSL_CTX_clear_chain_certs(ctx) == 1;
-    X509_free(x);
-    while (ok && (x = PEM_read_bio_X509(bio, NULL, no_passphrase, &unused)) != NULL) {
-        ok = SSL_CTX_add0_chain_cert(ctx, x) == 1;
-        if (!ok)
-            X509_free(x);
-    }
-    unsigned long error = ERR_peek_last_error();
-    bool ended = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-    if (ok && ended)
-        ERR_clear_error();
-    return ok && ended;
-}
-
-static int load_certificate(SSL_CTX *ctx, const char *certificate, const char *key, char *why)
-{
-    CLEANUP(buf_wipe) struct buf pem = BUF_INIT(PEM_FILE_MAX); /* the key may be in it, too */
-    if (!key)
-        return complain(why, -EINVAL, "the certificate %s needs a key file", certificate);
-    int r = read_pem(certificate, "certificate", &pem, why);
-    if (r < 0)
-        return r;
-    CLEANUP(bio_freep) BIO *bio = memory_of(&pem);
-    ERR_clear_error();
-    if (use_chain(ctx, bio))
-        return load_key(ctx, certificate, key, why);
-    char words[128];
-    tls_error_words(words, sizeof(words));
-    return complain(why, -EINVAL, "no usable PEM certificate in %s: %s", certificate, words);
-}
-
-/* The TLS library's words for a missing file are poor, so that is looked at beforehand. */
-static int check_readable(const char *path, const char *what, char *why)
-{
-    CLEANUP(fd_closep) int fd = file_open(path);
-    return fd >= 0 ? 0 : complain(why, fd, "cannot read the %s file %s: %s", what, path, strerror(-fd));
-}
-
-static int load_anchors(SSL_CTX *ctx, const char *ca, char *why)
-{
-    if (!ca) {
-        if (SSL_CTX_set_default_verify_paths(ctx) == 1)
-            return 0;
-        return complain(why, -EINVAL, "the system's trust anchors cannot be loaded");
-    }
-    int r = check_readable(ca, "trust anchor", why);
-    if (r < 0)
-        return r;
-    if (SSL_CTX_load_verify_file(ctx, ca) == 1)
-        return 0;
-    char words[128];
-    tls_error_words(words, sizeof(words));
-    return complain(why, -EINVAL, "no usable PEM certificate in %s: %s", ca, words);
-}
-
 /* OpenSSL thinks of 1.1 as insecure, and so do we: it is spoken to nobody but to see whether it is answered. */
 static void use_version(SSL_CTX *ctx, enum tls_version version)
 {
@@ -272,7 +130,31 @@ void tls_context_unref(struct tls_context *c)
         return;
     SSL_CTX_free(c->ctx); /* open connections hold it themselves */
     free(c->session_context);
+    free(c->certificate);
     free(c);
+}
+
+static const char *day(const ASN1_TIME *t, char out[16])
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(t, &tm) != 1 || strftime(out, 16, "%Y-%m-%d", &tm) == 0)
+        (void)snprintf(out, 16, "some day");
+    return out;
+}
+
+int tls_context_check_dates(const struct tls_context *c, char *why)
+{
+    const X509 *own = SSL_CTX_get0_certificate(c->ctx);
+    char date[16];
+    if (!own)
+        return 0;
+    if (X509_cmp_current_time(X509_get0_notAfter(own)) < 0)
+        return tls_complain(why, -EKEYEXPIRED, "our certificate in %s expired on %s",
+                            c->certificate, day(X509_get0_notAfter(own), date));
+    if (X509_cmp_current_time(X509_get0_notBefore(own)) > 0)
+        return tls_complain(why, -EKEYEXPIRED, "our certificate in %s is not valid before %s",
+                            c->certificate, day(X509_get0_notBefore(own), date));
+    return 0;
 }
 
 bool tls_context_has_certificate(const struct tls_context *c)
@@ -352,12 +234,12 @@ static int on_alpn(SSL *ssl,
 /* By default no CA is named in the request, so that no client withholds its certificate. */
 static int name_authorities(SSL_CTX *ctx, const char *file, char *why)
 {
-    int r = file ? check_readable(file, "CA", why) : 0;
+    int r = file ? tls_check_readable(file, "CA", why) : 0;
     if (!file || r < 0)
         return r;
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
     if (!names)
-        return complain(why, -EINVAL, "no usable PEM certificate in %s", file);
+        return tls_complain(why, -EINVAL, "no usable PEM certificate in %s", file);
     SSL_CTX_set_client_CA_list(ctx, names);
     return 0;
 }
@@ -382,7 +264,8 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
     CLEANUP(unrefp) struct tls_context *c = context_new(TLS_server_method());
     c->server = true;
     c->session_context = xstrdup(cfg->session_context ? cfg->session_context : "");
-    int r = load_certificate(c->ctx, cfg->certificate, cfg->key, why);
+    const struct tls_own own = {.certificate = cfg->certificate, .key = cfg->key};
+    int r = tls_own_load(c->ctx, &own, why);
     if (r == 0)
         r = name_authorities(c->ctx, cfg->named_ca, why);
     if (r < 0)
@@ -400,6 +283,25 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
     return 0;
 }
 
+static int verify_servers(struct tls_context *c, const struct tls_client_config *cfg, char *why)
+{
+    struct tls_pins *pins = xcalloc(1, sizeof(*pins));
+    pins->alone = cfg->verify == TLS_VERIFY_PIN;
+    int r = tls_pins_parse(pins, cfg->pins, cfg->n_pins, why);
+    if (r == 0 && pins->alone && pins->n == 0)
+        r = tls_complain(why, -EINVAL, "verification by pin needs a pin");
+    tls_verify_use(c->ctx, pins); /* takes them, whatever r is */
+    return r;
+}
+
+static int use_own(struct tls_context *c, const struct tls_client_config *cfg, char *why)
+{
+    const struct tls_own own = {
+        .certificate = cfg->certificate, .key = cfg->key, .passphrase = cfg->passphrase};
+    c->certificate = xstrdup(cfg->certificate);
+    return tls_own_load(c->ctx, &own, why);
+}
+
 int tls_client_context_new(const struct tls_client_config *cfg, struct tls_context **ret, char *why)
 {
     CLEANUP(unrefp) struct tls_context *c = context_new(TLS_client_method());
@@ -407,13 +309,15 @@ int tls_client_context_new(const struct tls_client_config *cfg, struct tls_conte
     use_version(c->ctx, cfg->version);
     int r = 0;
     if (cfg->verify == TLS_VERIFY_NAME)
-        r = load_anchors(c->ctx, cfg->ca, why);
+        r = tls_own_load_anchors(c->ctx, cfg->ca, why);
+    if (r == 0 && cfg->verify != TLS_VERIFY_NONE)
+        r = verify_servers(c, cfg, why);
     if (r == 0 && cfg->certificate)
-        r = load_certificate(c->ctx, cfg->certificate, cfg->key, why);
+        r = use_own(c, cfg, why);
     if (r < 0)
         return r;
-    SSL_CTX_set_verify(c->ctx, cfg->verify == TLS_VERIFY_NAME ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
-                       NULL);
+    if (cfg->version_min == TLS_VERSION_1_3)
+        (void)SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION);
     c->resume = cfg->resume;
     if (c->resume)
         tls_resume_enable(c->ctx);
@@ -453,7 +357,7 @@ static bool aim_at(SSL *ssl, const struct tls_context *c, const char *name)
     bare[host.len] = '\0';
     if (!is_address_literal(bare) && SSL_set_tlsext_host_name(ssl, bare) != 1)
         return false;
-    return c->verify_server == TLS_VERIFY_NONE || expect_name(ssl, bare);
+    return c->verify_server != TLS_VERIFY_NAME || expect_name(ssl, bare);
 }
 
 SSL *tls_open(struct tls_context *c, const char *name)
@@ -467,7 +371,7 @@ SSL *tls_open(struct tls_context *c, const char *name)
     }
     SSL_set_connect_state(ssl);
     /* Verifying a chain without a name to hold it against proves nothing, so that is refused. */
-    if (name ? aim_at(ssl, c, name) : c->verify_server == TLS_VERIFY_NONE) {
+    if (name ? aim_at(ssl, c, name) : c->verify_server != TLS_VERIFY_NAME) {
         if (c->resume)
             tls_resume_offer(ssl);
         return ssl;

@@ -14,7 +14,7 @@
 #ifndef POSTERN_TLS_H
 #define POSTERN_TLS_H
 
-#include "base/base.h"
+#include "base/str.h"
 
 struct x509_st;       /* OpenSSL's X509, for cert/ to look into */
 struct stack_st_X509; /* a chain of them */
@@ -38,8 +38,8 @@ void tls_tickets_unref(struct tls_tickets *t); /* NULL is fine */
 void tls_tickets_turn(struct tls_tickets *t);
 
 struct tls_server_config {
-    const char *certificate; /* PEM file: leaf first, then intermediates */
-    const char *key;         /* PEM file */
+    const char *certificate; /* as of a client, below */
+    const char *key;
     enum tls_client_cert client_certificate;
     tls_verify_fn *verify; /* asked only with TLS_CLIENT_CERT_REQUIRE; may be NULL */
     void *verify_arg;
@@ -50,16 +50,28 @@ struct tls_server_config {
     struct tls_tickets *tickets; /* NULL: the context has a key of its own, as long as it lives */
 };
 
-enum tls_verify_mode { TLS_VERIFY_NONE, TLS_VERIFY_NAME };
+/* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03); with pins, these too.
+ * TLS_VERIFY_PIN: one of the pins and nothing else: for setting up an account; no confidentiality is
+ * claimed (TLS-13), and PLAIN does not go over it (PLN-05). */
+enum tls_verify_mode { TLS_VERIFY_NONE, TLS_VERIFY_NAME, TLS_VERIFY_PIN };
 
 enum tls_version { TLS_VERSION_USUAL, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
+/* One account or route, one context: certificates (CERT-03) and kept sessions (RES-07) never cross. */
 struct tls_client_config {
-    const char *ca;          /* PEM file of trust anchors; NULL: the system's roots */
-    const char *certificate; /* PEM, NULL: none; sent only when asked for (CERT-02) */
-    const char *key;
-    /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03). */
+    const char *ca; /* PEM file of trust anchors; NULL: the system's roots */
+    /* Ours; sent only when asked for (CERT-02).  NULL: none.  Each is a file, PEM or PKCS#12, leaf
+     * before intermediates, or an OpenSSL store URI: "pkcs11:token=...;object=..." is asked of a
+     * provider, else of the engine "pkcs11"; RFC 7512's module-path names the module. */
+    const char *certificate;
+    const char *key;       /* NULL: where the certificate is */
+    struct str passphrase; /* of key or file, or the token's PIN; empty: there is none */
     enum tls_verify_mode verify;
+    /* SHA-256 of the server's certificate or of its public key: 64 hexadecimal digits with or without
+     * colons, or "sha256//" and base64. */
+    const char *const *pins;
+    size_t n_pins;
+    enum tls_version version_min; /* TLS_VERSION_1_3; others: 1.2 */
     bool resume; /* offer the newest session that a server of the same name gave to this context */
     /* This version alone, instead of 1.2 and 1.3; 1.1 only to find out who still speaks it (TLS-06). */
     enum tls_version version;
@@ -75,6 +87,8 @@ tls_client_context_new(const struct tls_client_config *cfg, struct tls_context *
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
 bool tls_context_has_certificate(const struct tls_context *c); /* one of ours, to show */
+/* Is our certificate good today?  -EKEYEXPIRED, and `why` has file and date (CERT-22). */
+MUST_USE int tls_context_check_dates(const struct tls_context *c, char *why);
 
 /* What a finished handshake tells.  Strings are static but the server's name. */
 struct tls_facts {

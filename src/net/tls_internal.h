@@ -22,6 +22,37 @@ bool tls_resume_is_fresh(const struct ssl_session_st *session, int64_t now_s);
 void tls_tickets_use(struct ssl_ctx_st *ctx, struct tls_tickets *t);
 void tls_tickets_turn_at(struct tls_tickets *t, int64_t now_ms); /* monotonic; for tests */
 
+/* ---- tls_own.c: certificate and key of ours ---- */
+
+struct tls_own {
+    const char *certificate, *key; /* as in tls_client_config */
+    struct str passphrase;
+};
+
+MUST_USE int tls_own_load(struct ssl_ctx_st *ctx, const struct tls_own *own, char *why);
+MUST_USE int tls_own_load_anchors(struct ssl_ctx_st *ctx, const char *ca, char *why);
+/* 0, or the errno with words that name the file. */
+MUST_USE int tls_check_readable(const char *path, const char *what, char *why);
+/* Writes TLS_WHY_MAX octets at most, empties the queue of errors, returns `error`. */
+int tls_complain(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
+
+/* ---- tls_verify.c: whom we talk to ---- */
+
+#define TLS_PIN_LEN 32
+
+struct tls_pins {
+    unsigned char (*sha256)[TLS_PIN_LEN];
+    size_t n;
+    bool alone; /* nothing else is looked at */
+};
+
+MUST_USE int tls_pins_parse(struct tls_pins *p, const char *const *texts, size_t n, char *why);
+/* The context verifies servers, and by these pins; takes *p and what it holds. */
+void tls_verify_use(struct ssl_ctx_st *ctx, struct tls_pins *p);
+/* Why the peer's certificate was refused, a server's with what is to blame; "" when it was not. */
+#define TLS_VERIFY_WORDS_MAX 320
+const char *tls_verify_words(const struct ssl_st *ssl);
+
 void tls_facts_read(struct ssl_st *ssl, struct tls_facts *ret);
 
 /* The intermediates have served once the certificate is judged, and cost some 4 KiB each while a

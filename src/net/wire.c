@@ -157,14 +157,12 @@ static void describe_failure(struct wire *w, char *why)
         ERR_clear_error();
         return;
     }
-    char reason[128], verify[80] = "", alert[64] = "";
+    char reason[128], alert[64] = "";
+    const char *verify = tls_verify_words(w->ssl);
     tls_error_words(reason, sizeof(reason));
-    long code = SSL_get_verify_result(w->ssl);
-    if (code != X509_V_OK && SSL_get_verify_mode(w->ssl) != SSL_VERIFY_NONE)
-        (void)snprintf(verify, sizeof(verify), ": %s", X509_verify_cert_error_string(code));
     if (w->alert_out > SSL_AD_CLOSE_NOTIFY)
         (void)snprintf(alert, sizeof(alert), " (TLS alert %s sent)", tls_alert_name(w->alert_out));
-    (void)snprintf(why, WIRE_WHY_MAX, "%s%s%s", reason, verify, alert);
+    (void)snprintf(why, WIRE_WHY_MAX, "%s%s%s%s", reason, *verify ? ": " : "", verify, alert);
 }
 
 /* What a failed SSL call means in terms of this header; `error` is errno right after it. */

@@ -21,7 +21,7 @@ struct wire {
     int64_t active_ms; /* monotonic: when an octet last moved in either direction */
 };
 
-#define WIRE_WHY_MAX 256
+#define WIRE_WHY_MAX 512
 
 void wire_init(struct wire *w, int fd);
 void wire_close(

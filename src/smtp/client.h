@@ -118,7 +118,7 @@ struct smtp_outcome {
 enum smtp_client_end {
     SMTP_END_QUIT,     /* said goodbye in order */
     SMTP_END_REFUSED,  /* greeting or EHLO was refused */
-    SMTP_END_TLS,      /* TLS is required and cannot be had */
+    SMTP_END_TLS,      /* TLS is required and cannot be had, or our certificate is out of date */
     SMTP_END_LOGIN,    /* no login as configured */
     SMTP_END_CLOSING,  /* 421 */
     SMTP_END_PROTOCOL, /* what came makes no sense; the connection is of no more use */

@@ -1430,8 +1430,8 @@ static void wrong_files_are_named(void **state)
         {"absent",      "/none", key,                "the certificate file /none: No such file"   },
         {"no key file", cert,    "/none",            "the key file /none: No such file"           },
         {"no key",      cert,    NULL,               "needs a key file"                           },
-        {"junk",        junk,    key,                "no usable PEM certificate in"               },
-        {"junk key",    cert,    junk,               "no usable PEM private key in"               },
+        {"junk",        junk,    key,                "no usable PEM or PKCS#12 certificate in"               },
+        {"junk key",    cert,    junk,               "no usable PEM or PKCS#12 private key in"               },
         {"other's key", cert,    client_id.key_file, "does not belong to the certificate in"      },
         {"locked",      cert,    locked,             "is encrypted: store it without a passphrase"},
     };
