@@ -113,18 +113,18 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
 static int on_sasl(void *ctx,
                    const char *mechanism,
                    const struct str *challenge,
-                   struct buf *message,
+                   struct buf *said,
                    const char **ret_why)
 {
     struct driver *d = ctx;
-    must(*mechanism && !d->ended && (challenge || message->len == 0));
+    must(*mechanism && !d->ended && (challenge || said->len == 0));
     if (challenge && challenge->len % 7 == 3) {
         *ret_why = "no such challenge";
         return -EINVAL;
     }
     if (!challenge && strstr(mechanism, "PLUS") && !d->verified)
         return -EOPNOTSUPP;
-    return challenge ? buf_append_str(message, *challenge) : buf_puts(message, mechanism);
+    return challenge ? buf_append_str(said, *challenge) : buf_puts(said, mechanism);
 }
 
 static bool on_sasl_proved(void *ctx)

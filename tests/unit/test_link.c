@@ -333,7 +333,8 @@ static void the_message_in_hand_may_not_fit_there(void **state)
 
 /* ---- what TLS says ---- */
 
-/* EDG-22: under TLS 1.3 the handshake is over when the refusal comes.  Nobody comes back without the certificate. */
+/* EDG-22: under TLS 1.3 the handshake is over when the refusal comes.  Nobody comes back without the certificate, and who
+ * has none shows none, whatever others of the process have (CERT-03). */
 static void a_refused_certificate_is_told_as_that(void **state)
 {
     (void)state;

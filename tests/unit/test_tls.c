@@ -1401,6 +1401,50 @@ static void the_server_is_held_to_its_name(void **state)
     tls_context_unref(cc);
 }
 
+/* CB-01, CB-02: both ends of a connection call it the same, under TLS 1.2 only with the extended master secret. */
+static void a_connection_has_one_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        bool no_ems;
+        int want;
+    } rows[] = {
+        {"TLS 1.3",             TLS1_3_VERSION, false, 0          },
+        {"TLS 1.2",             TLS1_2_VERSION, false, 0          },
+        {"TLS 1.2 without EMS", TLS1_2_VERSION, true,  -EOPNOTSUPP},
+    };
+    static const char label[] = "EXPORTER-Channel-Binding";
+    struct tls_context *cc = client_context(NULL, TLS_VERIFY_NAME);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end c = END_INIT;
+        struct buf ours = BUF_INIT(64);
+        unsigned char theirs[32];
+        SSL_CTX *ctx = raw_context(true, &server_id);
+        assert_int_equal(SSL_CTX_set_max_proto_version(ctx, rows[i].version), 1);
+        if (rows[i].no_ems)
+            SSL_CTX_set_options(ctx, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+        struct raw raw = raw_peer(&c, ctx);
+        check(rows[i].name, stream_channel_binding(c.s, TLS_BINDING_EXPORTER, &ours) == -EOPNOTSUPP);
+        stream_start_tls(c.s, cc, "mail.example.org");
+        check(rows[i].name, raw_wait(&raw, SSL_accept) == SSL_ERROR_NONE);
+        WAIT(c.secures);
+        check(rows[i].name, stream_channel_binding(c.s, TLS_BINDING_EXPORTER, &ours) == rows[i].want);
+        if (rows[i].want == 0) {
+            assert_int_equal(SSL_export_keying_material(raw.ssl, theirs, 32, label, sizeof(label) - 1, NULL, 0, 0), 1);
+            check(rows[i].name, str_eq(buf_str(&ours), (struct str){(const char *)theirs, 32}));
+        }
+        /* What is bound to is the server's certificate, and that is not ours to name. */
+        check(rows[i].name, stream_channel_binding(c.s, TLS_BINDING_END_POINT, &ours) == -EOPNOTSUPP);
+        buf_done(&ours);
+        raw_done(&raw);
+        SSL_CTX_free(ctx);
+        end_done(&c);
+    }
+    tls_context_unref(cc);
+}
+
 static void write_file(char path[128], const char *name, const char *text)
 {
     (void)snprintf(path, 128, "%s/%s", netkit_dir, name);
@@ -1537,6 +1581,7 @@ int main(void)
         NETTEST(an_end_with_and_without_goodbye),
         NETTEST(closing_in_the_handshake_lets_nothing_out_in_the_clear),
         NETTEST(the_server_is_held_to_its_name),
+        NETTEST(a_connection_has_one_name),
         NETTEST(wrong_files_are_named),
         NETTEST(writing_to_a_closed_peer_kills_nobody),
     };
