@@ -14,7 +14,6 @@
 #include <time.h>
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
-#define PINS_MAX 16
 
 int send_say(const struct send_request *rq, int status, const char *fmt, ...)
 {
@@ -96,10 +95,10 @@ static bool take_pin(struct send_request *rq, const char *value)
 {
     struct account *a = &rq->given;
     if (!a->pin)
-        a->pin = arena_alloc(&rq->to.memory, PINS_MAX * sizeof(*a->pin));
+        a->pin = arena_alloc(&rq->to.memory, ACCOUNT_PINS_MAX * sizeof(*a->pin));
     char *hex = arena_alloc(&rq->to.memory, 65);
     bool prefixed = strncmp(value, "sha256:", 7) == 0;
-    if (!a->pin || !hex || a->n_pin == PINS_MAX ||
+    if (!a->pin || !hex || a->n_pin == ACCOUNT_PINS_MAX ||
         cert_fingerprint_parse(value + (prefixed ? 7 : 0), hex) < 0)
         return false;
     a->pin[a->n_pin++] = hex;

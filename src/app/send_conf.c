@@ -141,6 +141,8 @@ static void check_account(struct loader *l, const struct conf_node *b, const str
     if (!a->host && !conf_find(b, "host"))
         config_mistake(l, b, "account \"%s\" names no server; write host = \"mail.example.org\"",
                        a->name);
+    if (a->n_pin > ACCOUNT_PINS_MAX)
+        config_mistake(l, place_of(b, "pin"), "an account has at most %d pins", ACCOUNT_PINS_MAX);
     if (a->key && !a->certificate)
         config_mistake(l, place_of(b, "key"),
                        "there is a key without its certificate; write certificate = \"FILE\"");

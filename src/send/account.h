@@ -8,6 +8,8 @@
 
 #include "base/str.h"
 
+#define ACCOUNT_PINS_MAX 16 /* of one account */
+
 /* In the order of the names in the files; the first is chosen by the port. */
 enum account_tls {
     ACCOUNT_TLS_BY_PORT,

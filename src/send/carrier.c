@@ -1,12 +1,9 @@
 #include "send/carrier.h"
 
-#include "base/clock.h"
-#include "cert/describe.h"
 #include "send/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 struct carrier {
     struct loop *loop;
@@ -391,61 +388,38 @@ void carrier_send(struct carrier *c, struct send_message *m)
 
 /* ---- life ---- */
 
-static int set_up_tls(struct carrier *c, char *why)
+/* A server that is shown a certificate out of date may answer in many ways, few of which name the cause: so it is not
+ * asked (CERT-22). */
+static int make_context(struct carrier *c, struct str passphrase, char *why)
 {
     const struct account *a = c->account;
-    if (account_tls_of(a) == ACCOUNT_TLS_OFF)
-        return 0;
-    struct tls_client_config cfg = {
+    const char *pins[ACCOUNT_PINS_MAX];
+    size_t n_pins = MIN(a->n_pin, (size_t)ACCOUNT_PINS_MAX);
+    for (size_t i = 0; i < n_pins; i++)
+        pins[i] = a->pin[i];
+    const struct tls_client_config cfg = {
         .ca = a->ca,
         .certificate = a->certificate,
-        .key = a->key ? a->key : a->certificate,
+        .key = a->key,
+        .passphrase = passphrase,
         .verify = TLS_VERIFY_NAME,
+        .pins = pins,
+        .n_pins = n_pins,
     };
-    return tls_client_context_new(&cfg, &c->tls, why);
+    int r = tls_client_context_new(&cfg, &c->tls, why);
+    return r == 0 && a->certificate ? tls_context_check_dates(c->tls, why) : r;
 }
 
-static int say(char *why, int error, const char *fmt, ...) PRINTF(3, 4);
-
-static int say(char *why, int error, const char *fmt, ...)
+static int set_up_tls(struct carrier *c, char *why)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(why, CARRIER_WHY_MAX, fmt, ap);
-    va_end(ap);
-    return error;
-}
-
-static const char *day(int64_t wall_ms, char out[16])
-{
-    time_t s = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    if (!gmtime_r(&s, &tm) || strftime(out, 16, "%Y-%m-%d", &tm) == 0)
-        (void)strcpy(out, "?");
-    return out;
-}
-
-/* A server that is shown a certificate out of date may answer in many ways, few of which name the cause: so it is not
- * asked.  What is no PEM file (PKCS#12, a store) is left to the server's judgement. */
-static int check_dates(const char *file, char *why)
-{
-    struct cert_bundle b = {0};
-    char ignored[CERT_WHY_MAX], date[16];
-    if (cert_bundle_load(file, &b, ignored) < 0)
-        return 0;
-    struct cert_description d;
-    cert_describe(b.leaf, &d);
-    int64_t now = clock_wall_ms();
+    CLEANUP(buf_wipe) struct buf passphrase = BUF_INIT(SECRET_MAX);
+    const struct account *a = c->account;
     int r = 0;
-    if (d.not_after_ms < now)
-        r = say(why, -EKEYEXPIRED, "our certificate %s has expired on %s; the server was not asked",
-                file, day(d.not_after_ms, date));
-    else if (d.not_before_ms > now)
-        r = say(why, -EKEYREJECTED, "our certificate %s is valid from %s on, not before", file,
-                day(d.not_before_ms, date));
-    cert_description_done(&d);
-    cert_bundle_done(&b);
-    return r;
+    if (account_tls_of(a) == ACCOUNT_TLS_OFF)
+        return 0;
+    if (a->key_password_file)
+        r = secret_from_file(a->key_password_file, &passphrase, why);
+    return r < 0 ? r : make_context(c, buf_str(&passphrase), why);
 }
 
 /* docs/SEND.md has the table. */
@@ -512,8 +486,6 @@ int carrier_new(struct loop *l,
     c->hooks = *hooks;
     buf_init(&c->password, SECRET_MAX);
     int r = set_up_tls(c, why);
-    if (r == 0 && account->certificate)
-        r = check_dates(account->certificate, why);
     c->cfg = (struct link_config){
         .host = account->host,
         .tls = c->tls,

@@ -130,10 +130,49 @@ def test_an_expired_certificate_of_ours(house, zoo, home, token):
     port = house["implicit-implicit"].port
     home.write(account("old", port, zoo, "expired"), account("new", port, zoo, "future"))
     mark = house.log.mark()
-    for name, said in (("old", "has expired on "), ("new", "is valid from ")):
+    for name, said in (("old", "expired on 20"), ("new", "valid")):
         done = home.send("-t", "-a", name, input=message(token), status=78)
         assert said in done.stderr and zoo["expired" if name == "old" else "future"].certificate.name in done.stderr
     assert not house.log.find("connect", since=mark)
+
+
+def pkcs12(zoo, tmp_path, password):
+    """The good certificate as one file, made by openssl."""
+    out = tmp_path / "alice.p12"
+    good = zoo["good"]
+    subprocess.run(["openssl", "pkcs12", "-export", "-in", good.certificate, "-inkey", good.key, "-out", out,
+                    "-passout", f"pass:{password}"], check=True, capture_output=True)
+    return out
+
+
+def test_certificate_as_pkcs12(house, zoo, home, token, tmp_path):
+    """One file with a passphrase, which comes from a file that nobody else may read."""
+    file, secret = pkcs12(zoo, tmp_path, "gehe im"), tmp_path / "secret"
+    secret.write_text("gehe im\n")
+    secret.chmod(0o600)
+    port = house["implicit-implicit"].port
+    files = {"certificate": f'"{file}"', "key_password_file": f'"{secret}"'}
+    home.write(account("work", port, zoo, sender=ALICE, **files))
+    assert home.json("-t", input=message(token))["messages"][0]["server"]["mechanism"] == "EXTERNAL"
+    house.mailbox(BOB).wait(token)
+    secret.write_text("wrong\n")
+    done = home.send("-t", input=message(token), status=78)
+    assert "alice.p12" in done.stderr and "wrong" not in done.stderr.replace("wrong passphrase", "")
+    secret.chmod(0o644)
+    assert "chmod 600" in home.send("-t", input=message(token), status=78).stderr
+
+
+def test_pins(house, zoo, home, token):
+    """Beside the chain and the name, the key must be the one that was pinned."""
+    port = house["implicit-implicit"].port
+    pinned = zoo.server.fingerprint
+    home.write(account("right", port, zoo, "good", pin=f'{{"sha256:{pinned}"}}'),
+               account("wrong", port, zoo, "good", pin='{"sha256:%s"}' % ("ab" * 32)))
+    home.send("-t", "-a", "right", input=message(token))
+    house.mailbox(BOB).wait(token)
+    done = home.send("-t", "-a", "wrong", input=message(token), status=75)
+    assert "pin" in done.stderr
+    assert home.send("-t", "-a", "wrong", "--pin", f"sha256:{pinned}", input=message(token)).stderr == ""
 
 
 def test_never_in_the_clear(hop, home, token):
