@@ -298,7 +298,7 @@ static const struct bench_option send_options[] = {
     {"to",             "ADDRESS", take_to,             "recipient; further ones get -2, -3 [sink@bench.invalid]"  },
     {"helo",           "NAME",    take_helo,           "in EHLO [bench.invalid]"                                  },
     {"tls",            "MODE",    take_tls,            "starttls, implicit or none [starttls]"                    },
-    {"certificate",    "FILE",    take_certificate,    "shown to the server, PEM"                                 },
+    {"certificate",    "FILE",    take_certificate,    "shown to the server: PEM, PKCS#12, or the URI of a store"   },
     {"key",            "FILE",    take_key,            "of the certificate, PEM"                                  },
     {"ca",             "FILE",    take_ca,             "verify the server by these trust anchors [do not verify]" },
     {"tls-name",       "NAME",    take_tls_name,       "for SNI and verification [HOST]"                          },

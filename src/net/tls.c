@@ -298,7 +298,8 @@ static int use_own(struct tls_context *c, const struct tls_client_config *cfg, c
 {
     const struct tls_own own = {
         .certificate = cfg->certificate, .key = cfg->key, .passphrase = cfg->passphrase};
-    c->certificate = xstrdup(cfg->certificate);
+    struct str shown = tls_own_shown(cfg->certificate);
+    c->certificate = xstrndup(shown.p, shown.len);
     return tls_own_load(c->ctx, &own, why);
 }
 

@@ -29,6 +29,8 @@ struct tls_own {
     struct str passphrase;
 };
 
+/* A file or URI as complaints may show it. */
+struct str tls_own_shown(const char *where);
 MUST_USE int tls_own_load(struct ssl_ctx_st *ctx, const struct tls_own *own, char *why);
 MUST_USE int tls_own_load_anchors(struct ssl_ctx_st *ctx, const char *ca, char *why);
 /* 0, or the errno with words that name the file. */

@@ -34,6 +34,12 @@ static bool is_uri(const char *where)
     return len > 1 && where[len] == ':' && where[0] >= 'a' && where[0] <= 'z';
 }
 
+/* The query of a URI may hold a PIN, which no complaint repeats. */
+struct str tls_own_shown(const char *where)
+{
+    return (struct str){where, is_uri(where) ? strcspn(where, "?") : strlen(where)};
+}
+
 static int cannot_read(int error, const char *path, const char *what, char *why)
 {
     if (error == -EACCES)
@@ -160,13 +166,14 @@ static int
 no_passphrase_fits(const struct reading *r, const char *what, const char *where, char *why)
 {
     if (tls_token_is(where))
-        return tls_complain(why, -EACCES, "the token of %s %s", where,
+        return tls_complain(why, -EACCES, "the token of %.*s %s", STR_FMT(tls_own_shown(where)),
                             r->passphrase.len ? "refuses the PIN" : "is locked: it needs a PIN");
     if (r->passphrase.len)
-        return tls_complain(why, -EACCES, "the passphrase does not open the %s in %s", what, where);
+        return tls_complain(why, -EACCES, "the passphrase does not open the %s in %.*s", what,
+                            STR_FMT(tls_own_shown(where)));
     return tls_complain(why, -EACCES,
-                        "the %s in %s is encrypted: store it without a passphrase, or name that",
-                        what, where);
+                        "the %s in %.*s is encrypted: store it without a passphrase, or name that",
+                        what, STR_FMT(tls_own_shown(where)));
 }
 
 static int nothing_found(const struct reading *r, const char *what, const char *where, char *why)
@@ -177,7 +184,7 @@ static int nothing_found(const struct reading *r, const char *what, const char *
     if (ERR_peek_error())
         tls_error_words(words, sizeof(words));
     if (is_uri(where))
-        return tls_complain(why, -EINVAL, "no %s at %s: %s", what, where, words);
+        return tls_complain(why, -EINVAL, "no %s at %.*s: %s", what, STR_FMT(tls_own_shown(where)), words);
     return tls_complain(why, -EINVAL, "no usable PEM or PKCS#12 %s in %s: %s", what, where, words);
 }
 
@@ -200,22 +207,23 @@ static int read_key(struct reading *r, const struct tls_own *own, char *why)
     if (own->key || r->asked)
         return nothing_found(r, "private key", own->key ? own->key : own->certificate, why);
     return tls_complain(why, -EINVAL,
-                        "the certificate %s needs a key file: there is no key beside it",
-                        own->certificate);
+                        "the certificate %.*s needs a key file: there is no key beside it",
+                        STR_FMT(tls_own_shown(own->certificate)));
 }
 
 static int use(SSL_CTX *ctx, const struct reading *r, const struct tls_own *own, char *why)
 {
     if (X509_check_private_key(r->leaf, r->key) != 1)
-        return tls_complain(why, -EINVAL, "the key in %s does not belong to the certificate in %s",
-                            own->key ? own->key : own->certificate, own->certificate);
+        return tls_complain(why, -EINVAL, "the key in %.*s does not belong to the certificate in %.*s",
+                            STR_FMT(tls_own_shown(own->key ? own->key : own->certificate)),
+                            STR_FMT(tls_own_shown(own->certificate)));
     if (SSL_CTX_use_certificate(ctx, r->leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, r->key) == 1 &&
         SSL_CTX_set1_chain(ctx, r->chain) == 1)
         return 0;
     char words[128];
     tls_error_words(words, sizeof(words));
-    return tls_complain(why, -EINVAL, "the certificate in %s cannot be used: %s", own->certificate,
-                        words);
+    return tls_complain(why, -EINVAL, "the certificate in %.*s cannot be used: %s",
+                        STR_FMT(tls_own_shown(own->certificate)), words);
 }
 
 int tls_own_load(SSL_CTX *ctx, const struct tls_own *own, char *why)

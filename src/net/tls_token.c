@@ -61,6 +61,8 @@ static ENGINE *engine_for(const char *uri)
             e &&
             (!module_of(uri, module) || ENGINE_ctrl_cmd_string(e, "MODULE_PATH", module, 0) == 1) &&
             ENGINE_init(e) == 1;
+        if (good) /* by itself it complains on standard error */
+            (void)ENGINE_ctrl_cmd_string(e, "QUIET", NULL, 1);
         engine = good ? e : NULL;
         if (!good)
             ENGINE_free(e);
