@@ -84,6 +84,8 @@ bool link_is_ready(const struct link *k);
 enum smtp_client_sequence link_sequence(const struct link *k);
 const char *link_mechanism(const struct link *k); /* of the AUTH that succeeded; "" for none */
 const struct smtp_capabilities *link_capabilities(const struct link *k);
+/* What a person should know of how our certificate went; NULL: nothing [rfc8314 8] (CERT-21).  For use in `secured`. */
+const char *link_certificate_warning(const struct tls_facts *facts, bool has_certificate);
 /* "192.0.2.1", or "unknown" before the connection stands; lives as long as the link. */
 const char *link_peer_address(const struct link *k);
 

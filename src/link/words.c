@@ -76,3 +76,10 @@ void link_words(const struct link_fall *f, char *out, size_t size)
     else
         (void)snprintf(out, size, "%s: %s", plain_words(f), f->detail);
 }
+
+const char *link_certificate_warning(const struct tls_facts *facts, bool has_certificate)
+{
+    bool readable = has_certificate && facts->asked && strcmp(facts->version, "TLSv1.2") == 0;
+    return readable ? "TLS 1.2 shows our certificate to everybody on the way, TLS 1.3 would not"
+                    : NULL;
+}

@@ -220,6 +220,7 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
     struct conn *c = ctx;
     c->tls = facts->version;
     c->cipher = facts->cipher;
+    hop_warn(c->hop, link_certificate_warning(facts, c->hop->route->certificate != NULL));
 }
 
 static void on_ready(void *ctx)

@@ -287,6 +287,15 @@ void hop_goes_clear(struct hop *h, const char *why)
     log_message(LOG_LEVEL_WARNING, "tls-broken", "%s goes on in the clear: %s", h->label, why);
 }
 
+/* Once for each hop: every connection is the same. */
+void hop_warn(struct hop *h, const char *warning)
+{
+    if (!warning || h->warned)
+        return;
+    h->warned = true;
+    log_message(LOG_LEVEL_WARNING, "certificate-readable", "%s: %s", h->label, warning);
+}
+
 static void defer_all(struct hop *h)
 {
     struct delivery *d;

@@ -159,6 +159,7 @@ struct hop {
     int64_t no_more_until_ms; /* no connection beside those that work before */
     int64_t clear_until_ms; /* TLS fails here: opportunistic goes without */
     struct retry_pace pace; /* of deliveries it was too busy for */
+    bool warned; /* that our certificate can be read on the way to it */
     char why[HOP_WHY_MAX];
 };
 
@@ -176,6 +177,7 @@ void hop_stop(struct hop *h);
 struct delivery *hop_next(struct hop *h);         /* off the queue; NULL: nothing waits */
 void hop_again(struct hop *h, struct delivery *d); /* back to its head */
 void hop_is_up(struct hop *h);
+void hop_warn(struct hop *h, const char *warning); /* of what link_certificate_warning() says; NULL: nothing */
 void hop_goes_clear(struct hop *h, const char *why); /* TLS fails here, and the route allows to go on without */
 /* A connection has ended.  why != NULL: it never was of any use, or is no more. */
 void hop_lost(struct hop *h, const char *why);

@@ -245,8 +245,11 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
     char note[200];
     (void)snprintf(note, sizeof(note), "%s, %s%s%s", facts->version, facts->cipher,
                    facts->group ? ", " : "", facts->group ? facts->group : "");
+    const char *warning = link_certificate_warning(facts, c->account->certificate != NULL);
     if (c->hooks.note)
         c->hooks.note(c->hooks.arg, note);
+    if (c->hooks.note && warning)
+        c->hooks.note(c->hooks.arg, warning);
 }
 
 static void on_again(void *ctx, const struct smtp_outcome *o)

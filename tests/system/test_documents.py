@@ -33,6 +33,11 @@ def test_identity_rules(page_config, rule):
     assert "no mistakes" in postern("check", "-c", page_config(rule)).stdout
 
 
+def test_whose_rules_they_are():
+    """O3-07: the page claims nothing about other people's servers."""
+    assert "rules of your listeners and of nobody else's" in PAGE
+
+
 def test_rules_are_found():
     """The page has a rule for each kind of certificate that it speaks of."""
     assert len(SHOWN) >= 9 and len(SETTINGS) >= 5

@@ -4,6 +4,7 @@ import email.policy
 import os
 import re
 import shutil
+import ssl
 import uuid
 
 import pytest
@@ -33,6 +34,7 @@ class Hops:
         self.pipelined = obliging()
         self.login = Hop(server=zoo.server, client_ca=zoo.staff.file, external=True, login_required=True)
         self.login_hidden = Hop(server=zoo.server, client_ca=zoo.staff.file)
+        self.login_old = Hop(server=zoo.server, client_ca=zoo.staff.file, external=True, newest=ssl.TLSVersion.TLSv1_2)
 
     def close(self):
         for hop in vars(self).values():
@@ -79,6 +81,7 @@ def carrier(tmp_path_factory, zoo, hops):
     smtp("pipelined.test", hops.pipelined, tls="off")
     smtp("external.test", hops.login, login="external", **mine)
     smtp("auto.test", hops.login, login="auto", **mine)
+    smtp("readable.test", hops.login_old, login="external", **mine)
     smtp("silent.test", hops.login_hidden, login="auto", **mine)
     smtp("second.test", hops.login_hidden, login="implicit", **mine)
     c.route("nowhere.test", discard="yes")
@@ -214,6 +217,15 @@ def test_login(carrier, hops, domain, hop, login):
     if login:
         assert set(hops.login.logins) == {"="}  # AUTH-07, OPN-07
         # MAIL carried AUTH=<>, which aiosmtpd refuses with 555: it was said again without (AUTH-30).
+
+
+def test_certificate_in_the_clear(carrier, hops):
+    """CERT-21: that TLS 1.2 lets everybody read the certificate is said, once for each hop; TLS 1.3 is taken where it is."""
+    for _ in range(2):
+        token, _ = submit(carrier, "u@readable.test")
+        assert hops.login_old.wait(token).tls == "TLSv1.2"
+    event, = carrier.log.find("certificate-readable")
+    assert "TLS 1.2 shows our certificate" in event["message"] and hops.login_old.address in event["message"]
 
 
 @pytest.mark.parametrize("listener,sequence", [

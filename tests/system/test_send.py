@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -182,6 +183,25 @@ def test_never_in_the_clear(hop, home, token):
     done = home.send("-t", input=message(token), status=None)
     assert done.returncode != 0 and "STARTTLS" in done.stderr
     assert not h.taken
+
+
+def test_certificate_in_the_clear(hop, zoo, home, token):
+    """CERT-21: who asks for a trace is told that TLS 1.2 lets everybody read the certificate."""
+    for newest, told in (ssl.TLSVersion.TLSv1_2, 1), (ssl.TLSVersion.TLSv1_3, 0):
+        h = hop(server=zoo.server, client_ca=zoo.staff.file, external=True, newest=newest)
+        home.write(account("default", h.port, zoo, "good", tls="starttls"))
+        assert home.send("-v", "-t", input=message(token)).stderr.count("TLS 1.2 shows our certificate") == told
+
+
+@pytest.mark.parametrize("key,said", [('"/nonexistent.key"', "/nonexistent.key"), (None, "does not belong")])
+def test_trouble_with_our_key(hop, zoo, home, token, key, said):
+    """CERT-22: a key that cannot be used is told before anybody is called, and nothing goes without the certificate."""
+    h = hop(server=zoo.server, client_ca=zoo.staff.file, external=True)
+    text = account("default", h.port, zoo, "good", tls="starttls")
+    home.write(text.replace(f'"{zoo["good"].key}"', key or f'"{zoo.server.key}"'))
+    done = home.send("-t", input=message(token), status=None)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
+    assert not h.connections
 
 
 # ---- passwords ----

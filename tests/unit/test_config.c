@@ -198,7 +198,7 @@ static void listeners_are_read(void **state)
     assert_string_equal(b->peers[0],
                         "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     assert_int_equal(b->client_certificate, TLS_CLIENT_CERT_REQUEST); /* peers show certificates */
-    assert_int_equal(b->cert_auth, CERT_AUTH_OFF);
+    assert_int_equal(b->cert_auth, CERT_AUTH_OFF); /* a rule is that of its listener (O3-07) */
     assert_false(b->require_tls);
     config_free(c);
 }

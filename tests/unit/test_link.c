@@ -780,6 +780,25 @@ static void the_end_is_told_by_its_cause(void **state)
     }
 }
 
+/* CERT-21 */
+static void a_certificate_that_others_read_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct tls_facts facts;
+        bool has_certificate, want;
+    } rows[] = {
+        {"1.2, shown",           {.version = "TLSv1.2", .asked = true}, true,  true },
+        {"1.2, none to show",    {.version = "TLSv1.2", .asked = true}, false, false},
+        {"1.2, nobody asked",    {.version = "TLSv1.2"},                true,  false},
+        {"1.3 keeps it private", {.version = "TLSv1.3", .asked = true}, true,  false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check(rows[i].name, (link_certificate_warning(&rows[i].facts, rows[i].has_certificate) !=
+                             NULL) == rows[i].want);
+}
+
 /* ---- */
 
 static int make_identities(void **state)
@@ -812,6 +831,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_end_is_told_by_its_cause),
+        cmocka_unit_test(a_certificate_that_others_read_is_told),
         NETTEST(a_message_goes_by_starttls_and_external),
         NETTEST(implicit_tls_comes_first),
         NETTEST(a_unix_socket_will_do),

@@ -102,13 +102,15 @@ class Hop(Inbox):
     """An aiosmtpd server in a thread of its own, on an ephemeral port or a UNIX socket."""
 
     def __init__(self, kind="smtp", path=None, server=None, client_ca=None, external=False, implicit=False,
-                 port=0, starttls=True, login_required=False):
+                 port=0, starttls=True, login_required=False, newest=None):
         super().__init__()
         self.kind, self.path, self.answers, self.logins = kind, path, {}, []
         self.takes_external, self.login_required = external, login_required
         self.hidden = ["AUTH"] if not external else []
         self.connections, self.open = 0, set()
         self.context = self.make_context(server, client_ca) if server else None
+        if newest:
+            self.context.maximum_version = newest
         self.implicit, self.starttls = implicit, starttls
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.run, daemon=True)
