@@ -524,8 +524,3 @@ const struct carrier_facts *carrier_facts(const struct carrier *c)
 {
     return &c->facts;
 }
-
-const struct account *carrier_account(const struct carrier *c)
-{
-    return c->account;
-}

@@ -90,6 +90,5 @@ void carrier_free(struct carrier *c);
 void carrier_send(struct carrier *c, struct send_message *m);
 
 const struct carrier_facts *carrier_facts(const struct carrier *c);
-const struct account *carrier_account(const struct carrier *c);
 
 #endif

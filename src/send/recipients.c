@@ -18,11 +18,6 @@ void recipients_done(struct recipients *r)
     r->n = r->room = 0;
 }
 
-void recipients_clear(struct recipients *r)
-{
-    recipients_done(r);
-}
-
 static int make_room(struct recipients *r)
 {
     if (r->n < r->room)

@@ -18,7 +18,6 @@ struct recipients {
 
 void recipients_init(struct recipients *r);
 void recipients_done(struct recipients *r);
-void recipients_clear(struct recipients *r);
 
 /* -E2BIG at the maximum. */
 MUST_USE int recipients_add(struct recipients *r, struct str address);
