@@ -438,6 +438,8 @@ static void on_stream_ended(void *ctx, enum stream_end end, const char *detail)
         .detail = detail,
         .alert = stream_alert(k->stream),
         .name = tls_name(k),
+        .tls_wanted = k->cfg->tls != NULL,
+        .tls_implicit = k->cfg->tls_implicit,
         .tls_begun = k->tls_begun,
         .tls_up = k->tls_up,
         .heard = k->heard,

@@ -12,8 +12,9 @@ struct link_fall {
     const char *detail;    /* the stream's words */
     const char *alert;     /* the TLS alert the peer sent, as the RFCs spell it; NULL: none */
     const char *name;      /* of the server, as we set out for it */
+    bool tls_wanted, tls_implicit; /* as configured: at all, from the first octet */
     bool tls_begun, tls_up;
-    bool heard;            /* octets inside TLS */
+    bool heard;            /* octets, inside TLS once that is up */
     bool has_certificate;  /* of ours, to show */
 };
 

@@ -58,6 +58,17 @@ static const char *plain_words(const struct link_fall *f)
     return "the connection was lost";
 }
 
+/* Both ends wait for the other to begin, or one begins in the clear: the port speaks TLS in the other way. */
+static const char *wrong_way(const struct link_fall *f)
+{
+    if (f->tls_wanted && !f->tls_implicit && !f->tls_begun && !f->heard &&
+        f->end != STREAM_NO_CONNECT)
+        return " (no greeting came: does this port speak TLS from the first octet?)";
+    if (f->tls_implicit && !f->tls_up && strstr(f->detail, "wrong version number"))
+        return " (does this port begin in the clear, for STARTTLS?)";
+    return "";
+}
+
 /* [rfc8446 4.4.2.4] With TLS 1.3 our certificate is judged after our handshake is done: what ends the connection before the
  * first octet inside TLS is most likely about it (EDG-22). */
 void link_words(const struct link_fall *f, char *out, size_t size)
@@ -66,7 +77,8 @@ void link_words(const struct link_fall *f, char *out, size_t size)
     if (tell_refusal(f, out, size))
         return;
     if (f->tls_begun && !f->tls_up && f->end == STREAM_TLS_FAILED)
-        (void)snprintf(out, size, "the TLS handshake with %s failed: %s", f->name, f->detail);
+        (void)snprintf(out, size, "the TLS handshake with %s failed: %s%s", f->name, f->detail,
+                       wrong_way(f));
     else if (f->tls_up && !f->heard && f->has_certificate && ended)
         (void)snprintf(out, size,
                        "the server closed the connection right after the TLS handshake, perhaps "
@@ -74,7 +86,7 @@ void link_words(const struct link_fall *f, char *out, size_t size)
                        "certificate: %s",
                        f->detail);
     else
-        (void)snprintf(out, size, "%s: %s", plain_words(f), f->detail);
+        (void)snprintf(out, size, "%s: %s%s", plain_words(f), f->detail, wrong_way(f));
 }
 
 const char *link_certificate_warning(const struct tls_facts *facts, bool has_certificate)
