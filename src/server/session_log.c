@@ -132,6 +132,21 @@ void session_log_workaround(const struct session *s, const char *name)
     log_end(&l);
 }
 
+/* What was asked for beside delivery, as it was granted. */
+static void log_wishes(const struct session *s, struct log_line *l, const struct smtp_mail *mail)
+{
+    struct spool_envelope env = {.received_ms = s->mail_ms};
+    session_schedule(s, mail, &env);
+    if (env.release_ms)
+        log_number(l, "hold-s", (env.release_ms - s->mail_ms) / 1000);
+    if (env.by_mode)
+        log_format(l, "by", "%lld;%c", (long long)mail->deliver_by.seconds, env.by_mode);
+    if (env.priority)
+        log_number(l, "priority", env.priority);
+    if (mail->requiretls)
+        log_text(l, "tls", "required");
+}
+
 void session_log_accepted(const struct session *s, const struct transfer *t)
 {
     struct log_line l;
@@ -145,6 +160,7 @@ void session_log_accepted(const struct session *s, const struct transfer *t)
     log_format(&l, "from", "<%s>", mail->reverse_path);
     log_number(&l, "recipients", (int64_t)smtp_server_n_rcpts(s->engine));
     log_number(&l, "size", t->size);
+    log_wishes(s, &l, mail);
     log_number(&l, "ms", clock_monotonic_ms() - t->began_ms);
     log_end(&l);
 }

@@ -201,7 +201,8 @@ static bool schedule_is_sendable(const struct smtp_client_message *m)
 {
     const struct smtp_deliver_by *by = &m->deliver_by;
     bool hold = m->hold_for >= 0 && m->hold_for <= SMTP_SECONDS_MAX &&
-                !(m->hold_for && m->hold_until) && parameter_is_sendable(m->hold_until, false);
+                !(m->hold_for && m->hold_until) && !(m->hold_until && !*m->hold_until) &&
+                parameter_is_sendable(m->hold_until, false);
     bool deadline = !by->mode || by->mode == 'N' || (by->mode == 'R' && by->seconds > 0);
     return hold && deadline && is_within(by->seconds, SMTP_SECONDS_MAX) &&
            is_within(m->priority, SMTP_PRIORITY_MAX);

@@ -43,7 +43,8 @@ static bool same_facts(const struct fixup_facts *a, const struct fixup_facts *b)
 {
     return a->received == b->received && a->has_from == b->has_from && a->has_date == b->has_date &&
            a->has_message_id == b->has_message_id && a->header_is_8bit == b->header_is_8bit &&
-           a->body_is_8bit == b->body_is_8bit;
+           a->body_is_8bit == b->body_is_8bit && a->repeated == b->repeated &&
+           a->tls_is_optional == b->tls_is_optional;
 }
 
 static void check_little_is_kept(const struct fixup_config *cfg, struct str in)
@@ -66,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fixup_config cfg = {.add_date = data[0] & 1,
                                .add_message_id = data[0] & 2,
                                .remove_bcc = data[0] & 4,
+                               .replace_date = data[0] & 8,
                                .hostname = "mail.example.org",
                                .queue_id = "q",
                                .now_ms = 1790856000000};
