@@ -54,7 +54,8 @@ static void push(struct conn *c)
 {
     struct str piece;
     bool last;
-    while (c->wants_text && passage_next(&c->passage, c->text_at, SMTP_CLIENT_PIECE, &piece, &last)) {
+    while (c->wants_text &&
+           passage_next(&c->passage, c->text_at, SMTP_CLIENT_PIECE, &piece, &last)) {
         c->wants_text = false; /* unless it is asked for again, in this call or later */
         c->text_at += piece.len;
         bool more = link_text(c->link, piece.p, piece.len, last) == 0 && !last;
@@ -74,10 +75,14 @@ static bool take(struct conn *c, struct str data, bool last)
                 "other",
         .stage = SMTP_STAGE_TEXT,
         .ours = true};
-    if (passage_feed(&c->passage, data, last) == 0)
+    int r = passage_feed(&c->passage, data, last);
+    if (r == 0)
         return true;
     c->answered++; /* it is not the next hop's fault */
-    link_give_up(c->link, &unconvertible);
+    if (r == -ENOMEM)
+        link_stop(c->link, "no memory for the text");
+    else
+        link_give_up(c->link, &unconvertible);
     return false;
 }
 
@@ -92,7 +97,7 @@ static void on_read(struct spool_read *rd, int error, struct str data)
     }
     if (!c->d || !c->wants_text)
         return; /* what was read for is no longer wanted */
-    if ((uint64_t)rd->offset != passage_source_at(&c->passage)) {
+    if (rd->id != c->d->job->m->id || (uint64_t)rd->offset != passage_source_at(&c->passage)) {
         push_text(c); /* something else is */
     } else if (error || data.len == 0) {
         (void)snprintf(c->why, sizeof(c->why), "the spool cannot give the text: %s",
@@ -162,7 +167,7 @@ static struct via via_of(const struct conn *c)
     };
 }
 
-static int send(struct conn *c, struct delivery *d, struct smtp_outcome *ret_why)
+static int hand_over(struct conn *c, struct delivery *d, struct smtp_outcome *ret_why)
 {
     passage_init(&c->passage, d->converts);
     return link_send(c->link, &d->msg, ret_why);
@@ -177,7 +182,8 @@ static bool begin(struct conn *c, struct delivery *d)
     c->take_back = false;
     c->given++;
     passage_done(&c->passage);
-    int r = delivery_prepare(d, link_capabilities(c->link), &why) ? send(c, d, &why) : -ENOTSUP;
+    int r =
+        delivery_prepare(d, link_capabilities(c->link), &why) ? hand_over(c, d, &why) : -ENOTSUP;
     if (r == 0)
         return true;
     c->given--;
