@@ -2,7 +2,7 @@
 
 #include "app/cmd_send_queue.h"
 #include "send/outcome.h"
-#include "smtp/server.h"
+#include "smtp/server_plain.h"
 
 #include <errno.h>
 #include <sysexits.h>
@@ -94,35 +94,6 @@ static enum smtp_auth_step on_auth(void *ctx,
     return SMTP_AUTH_FAILED;
 }
 
-static void on_auth_cancelled(void *ctx)
-{
-    (void)ctx;
-}
-
-static enum smtp_decision on_admit(void *ctx, const char *verb, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)verb;
-    (void)reply;
-    return SMTP_YES;
-}
-
-static enum smtp_decision on_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)mail;
-    (void)reply;
-    return SMTP_YES;
-}
-
-static enum smtp_decision on_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)rcpt;
-    (void)reply;
-    return SMTP_YES;
-}
-
 static enum smtp_decision on_data(void *ctx, struct smtp_reply *reply)
 {
     struct session *s = ctx;
@@ -191,28 +162,21 @@ static void on_quit(void *ctx)
     ((struct session *)ctx)->over = true;
 }
 
-static void on_refused(void *ctx, const char *verb, const struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)verb;
-    (void)reply;
-}
-
 static const struct smtp_server_ops session_ops = {
     .offer = on_offer,
     .starttls = on_starttls,
     .auth = on_auth,
-    .auth_cancelled = on_auth_cancelled,
-    .admit = on_admit,
-    .mail = on_mail,
-    .rcpt = on_rcpt,
+    .auth_cancelled = smtp_plain_forget,
+    .admit = smtp_plain_admit,
+    .mail = smtp_plain_mail,
+    .rcpt = smtp_plain_rcpt,
     .data = on_data,
     .text = on_text,
     .finish = on_finish,
     .abandon = on_abandon,
     .refuse = on_refuse,
     .quit = on_quit,
-    .refused = on_refused,
+    .refused = smtp_plain_refused,
 };
 
 /* ---- octets ---- */

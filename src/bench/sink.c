@@ -2,7 +2,7 @@
 
 #include "net/listener.h"
 #include "net/stream.h"
-#include "smtp/server.h"
+#include "smtp/server_plain.h"
 
 #define BACKLOG 1024
 #define TIMEOUT_MS 300000
@@ -43,51 +43,6 @@ static enum smtp_decision on_starttls(void *ctx, struct smtp_reply *reply)
 {
     (void)reply;
     ((struct session *)ctx)->start_tls = true;
-    return SMTP_YES;
-}
-
-static enum smtp_auth_step on_auth(void *ctx,
-                                   const char *mechanism,
-                                   bool has_response,
-                                   struct str response,
-                                   struct buf *challenge,
-                                   struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)mechanism;
-    (void)has_response;
-    (void)response;
-    (void)challenge;
-    *reply = smtp_reply(504, "5.5.4", "No mechanism here");
-    return SMTP_AUTH_FAILED;
-}
-
-static void on_auth_cancelled(void *ctx)
-{
-    (void)ctx;
-}
-
-static enum smtp_decision on_admit(void *ctx, const char *verb, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)verb;
-    (void)reply;
-    return SMTP_YES;
-}
-
-static enum smtp_decision on_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)mail;
-    (void)reply;
-    return SMTP_YES;
-}
-
-static enum smtp_decision on_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)rcpt;
-    (void)reply;
     return SMTP_YES;
 }
 
@@ -138,45 +93,26 @@ static enum smtp_decision on_finish(void *ctx, struct smtp_reply *reply)
     return SMTP_YES;
 }
 
-static void on_abandon(void *ctx)
-{
-    (void)ctx;
-}
-
-static void on_refuse(void *ctx, int error, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)error;
-    *reply = smtp_reply(451, "4.3.0", "Local trouble");
-}
-
 static void on_quit(void *ctx)
 {
     ((struct session *)ctx)->ending = true;
 }
 
-static void on_refused(void *ctx, const char *verb, const struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)verb;
-    (void)reply;
-}
-
 static const struct smtp_server_ops engine_ops = {
     .offer = on_offer,
     .starttls = on_starttls,
-    .auth = on_auth,
-    .auth_cancelled = on_auth_cancelled,
-    .admit = on_admit,
-    .mail = on_mail,
-    .rcpt = on_rcpt,
+    .auth = smtp_plain_auth,
+    .auth_cancelled = smtp_plain_forget,
+    .admit = smtp_plain_admit,
+    .mail = smtp_plain_mail,
+    .rcpt = smtp_plain_rcpt,
     .data = on_data,
     .text = on_text,
     .finish = on_finish,
-    .abandon = on_abandon,
-    .refuse = on_refuse,
+    .abandon = smtp_plain_forget,
+    .refuse = smtp_plain_refuse,
     .quit = on_quit,
-    .refused = on_refused,
+    .refused = smtp_plain_refused,
 };
 
 /* ---- a session on its stream ---- */

@@ -1,5 +1,7 @@
 #include "probe/observer_play.h"
 
+#include "smtp/server_plain.h"
+
 #include <stdio.h>
 
 void play_init(struct play *p, const struct observer_kind *kind, bool implicit_tls)
@@ -206,14 +208,6 @@ static enum smtp_decision on_mail(void *ctx, const struct smtp_mail *mail, struc
     return SMTP_NO;
 }
 
-static enum smtp_decision on_rcpt(void *ctx, const struct smtp_rcpt *rcpt, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)rcpt;
-    (void)reply;
-    return SMTP_YES;
-}
-
 static enum smtp_decision on_data(void *ctx, struct smtp_reply *reply)
 {
     (void)reply;
@@ -236,18 +230,6 @@ static enum smtp_decision on_finish(void *ctx, struct smtp_reply *reply)
     return SMTP_YES;
 }
 
-static void on_abandon(void *ctx)
-{
-    (void)ctx;
-}
-
-static void on_refuse(void *ctx, int error, struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)error;
-    *reply = smtp_reply(451, "4.3.0", "Local trouble");
-}
-
 static void on_heard(void *ctx, struct str line, bool response)
 {
     struct play *p = ctx;
@@ -260,13 +242,6 @@ static void on_quit(void *ctx)
     ((struct play *)ctx)->ended = true;
 }
 
-static void on_refused(void *ctx, const char *verb, const struct smtp_reply *reply)
-{
-    (void)ctx;
-    (void)verb;
-    (void)reply;
-}
-
 const struct smtp_server_ops play_ops = {
     .offer = on_offer,
     .starttls = on_starttls,
@@ -275,13 +250,13 @@ const struct smtp_server_ops play_ops = {
     .auth_overtaken = on_auth_overtaken,
     .admit = on_admit,
     .mail = on_mail,
-    .rcpt = on_rcpt,
+    .rcpt = smtp_plain_rcpt,
     .data = on_data,
     .text = on_text,
     .finish = on_finish,
-    .abandon = on_abandon,
-    .refuse = on_refuse,
+    .abandon = smtp_plain_forget,
+    .refuse = smtp_plain_refuse,
     .heard = on_heard,
     .quit = on_quit,
-    .refused = on_refused,
+    .refused = smtp_plain_refused,
 };
