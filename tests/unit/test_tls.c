@@ -626,9 +626,8 @@ on_message(int sent, int version, int type, const void *data, size_t len, SSL *s
     const unsigned char *p = data;
     if (sent || type != SSL3_RT_HANDSHAKE || len < 4 || p[0] != SSL3_MT_CERTIFICATE)
         return;
-    size_t at = SSL_version(ssl) == TLS1_3_VERSION
-                    ? 5
-                    : 4; /* behind the context of the request */
+    /* In TLS 1.3 the context of the request stands in front, which is empty. */
+    size_t at = SSL_version(ssl) == TLS1_3_VERSION ? 5 : 4;
     assert_true(len >= at + 3);
     h->list = p[at] << 16 | p[at + 1] << 8 | p[at + 2];
 }
