@@ -40,6 +40,7 @@ class Server:
     equals: str = "503"    # what answers AUTH EXTERNAL =
     straight: str = "no"  # MAIL with the certificate alone
     stranger: str = "MAIL or RCPT"  # where a certificate of a CA that does not count is turned away
+    foreign: str = ""  # what becomes of EXTERNAL with another name than the certificate's; "" where nobody logs in so
     admits: list = field(default_factory=list)  # bad certificates
     needs: str = NOTHING  # what an account of `postern send` must say beside the certificate
     note: str = ""
@@ -53,21 +54,28 @@ SERVERS = {
                             note="As before, for every certificate of the CA."),
     "postfix-dovecot": Server("none", IN_TLS, equals="535", needs=PASSWORD,
                               note="EXTERNAL is offered and always 535: Postfix tells Dovecot nothing about the certificate."),
-    "dovecot": Server("option-1-or-3", ALWAYS, ["authzid", *EMPTY], "235",
+    "dovecot": Server("option-1-or-3", ALWAYS, ["authzid", *EMPTY], "235", foreign="refused",
                       note="`=` after 334 is no base64 to it: curl needs `--sasl-ir` or `-u`."),
-    "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", straight="yes"),
-    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", needs=USER, admits=["server-only"],
+    "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", foreign="refused", straight="yes"),
+    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused", needs=USER,
+                            admits=["server-only"],
                             note="The example compares the authzid with the certificate, so an empty one is refused."),
-    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", needs=USER, admits=["server-only"]),
-    "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"], note="Authenticated during the handshake, and AUTH is gone. GnuTLS does not look at what a certificate is for."),
+    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused", needs=USER,
+                               admits=["server-only"]),
+    "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"],
+                       note="Authenticated during the handshake, and AUTH is gone. GnuTLS does not look at what a certificate is for."),
     "exim-tls-13": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"]),
-    "exim-both": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"], note="`tls` comes first, and `external` is never reached."),
+    "exim-both": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"],
+                        note="`tls` comes first, and `external` is never reached."),
     "opensmtpd": Server("hidden-auth", NOWHERE, equals="503", straight="yes", stranger="TLS", admits=["no-email"],
                         note="Whoever has no certificate of the CA does not get through the handshake, and there are no users."),
-    "nginx": Server("option-1-or-3", IN_TLS, list(SHAPES), "235", stranger="EHLO", admits=["no-email"],
+    "sendmail": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid", *EMPTY], "235", foreign="taken", admits=["no-email"],
+                       note="Its name for the user is the subject; an authzid is taken as it comes."),
+    "nginx": Server("option-1-or-3", IN_TLS, list(SHAPES), "235", foreign="refused", stranger="EHLO", admits=["no-email"],
                     note="Who may enter is decided by the HTTP server behind it."),
-    "nginx-none": Server("option-2", IN_TLS, list(SHAPES), "235", straight="yes", stranger="EHLO", admits=["no-email"]),
-    "aiosmtpd": Server("option-1-or-3", ALWAYS, EMPTY, "235", stranger="TLS", admits=["no-email"],
+    "nginx-none": Server("option-2", IN_TLS, list(SHAPES), "235", foreign="refused", straight="yes", stranger="EHLO",
+                         admits=["no-email"]),
+    "aiosmtpd": Server("option-1-or-3", ALWAYS, EMPTY, "235", foreign="taken", stranger="TLS", admits=["no-email"],
                        note="A library: this is a handler that takes the name from the certificate."),
 }
 

@@ -25,7 +25,8 @@ def told(tmp_path):
 def send(server, people, token, *more):
     done = postern("send", "--host", f"localhost:{server.port}", "--tls", "starttls", "--ca", people.server_ca.file, "-i",
                    "--certificate", people.alice.certificate, "--key", people.alice.key, "--login", "auto", "--from", ALICE,
-                   "--timeout", "20s", "--trace", "--json", *more, CAROL, status=None, timeout=DEADLINE * 3, input=MESSAGE % token)
+                   "--timeout", "20s", "--trace", "--json", *more, CAROL, status=None, timeout=DEADLINE * 3,
+                   input=MESSAGE % token)
     assert SECRET not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout)["messages"][0], f"ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
 

@@ -71,6 +71,14 @@ def test_bad_certificates(server, report, results):
     assert seen == SERVERS[server.name].admits, details
 
 
+def test_foreign_name(server, report, results):
+    """Somebody else's name as the authzid."""
+    case = report["by"]["foreign"]
+    seen = {"fail": "taken", "pass": "refused"}.get(case["status"], "")
+    results.server(server, foreign=seen)
+    assert seen == SERVERS[server.name].foreign, case
+
+
 def where_refused(port, tls):
     """How far somebody comes who tries AUTH EXTERNAL where it is offered, and then goes on to MAIL."""
     with Client(Endpoint(port, "starttls")) as c:

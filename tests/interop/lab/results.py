@@ -45,7 +45,7 @@ def differences(seen):
     wrong = []
     for name, row in seen["servers"].items():
         want = EXPECTED[name]
-        for fact in ("verdict", "offered", "equals", "straight", "stranger", "admits"):
+        for fact in ("verdict", "offered", "equals", "straight", "stranger", "admits", "foreign"):
             if row.get(fact) != getattr(want, fact):
                 wrong.append(f"{name}: {fact} is {row.get(fact)}, not {getattr(want, fact)}")
         if row.get("sequence") != sequence_through(want):

@@ -31,6 +31,7 @@ GROUPS = {
     BOOKWORM: {
         "postfix": ["postfix", "dovecot-core", "dovecot-submissiond", "nginx", "libnginx-mod-mail"],
         "exim": ["exim4-daemon-heavy"],
+        "sendmail": ["sendmail-bin", "sendmail-cf", "m4"],
         "nullmailer": ["nullmailer"],
         "clients": ["mutt", "neomutt", "s-nail", "git-email", "libmailtools-perl", "msmtp", "curl", "swaks", "gsasl", "python3",
                     "libauthen-sasl-perl", "libio-socket-ssl-perl", "libnet-ssleay-perl"],
@@ -47,7 +48,7 @@ CLASHING = ["usr/sbin/sendmail", "usr/lib/sendmail", "usr/bin/mailq", "usr/bin/n
 UNREAD = ["usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*", "usr/share/lintian/*"]
 
 USERS = ["postfix", "postdrop", "dovecot", "dovenull", "www-data", "Debian-exim", "opensmtpd", "opensmtpq", "mail", "nobody",
-         "daemon", "vmail"]
+         "daemon", "vmail", "smmta", "smmsp"]
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 

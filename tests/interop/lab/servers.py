@@ -558,6 +558,50 @@ match from any for any action sink
 """
 
 
+# ---- Sendmail ----
+
+class Sendmail(Program):
+    name = "sendmail"
+    package = "sendmail-bin"
+    title = "Sendmail"
+    setting = "EXTERNAL in `TRUST_AUTH_MECH`"
+
+    def prepare(self):
+        for name in ("queue", "hosts"):
+            self.own(name, "root", 0o700)
+        source = self.write("sendmail.mc", f"""divert(-1)
+include(`/usr/share/sendmail/cf/m4/cf.m4')
+divert(0)dnl
+OSTYPE(`debian')dnl
+define(`QUEUE_DIR', `{self.home}/queue')dnl
+define(`STATUS_FILE', `{self.home}/statistics')dnl
+define(`confPID_FILE', `{self.home}/pid')dnl
+define(`confDOMAIN_NAME', `mail.example.org')dnl
+define(`confHOST_STATUS_DIRECTORY', `{self.home}/hosts')dnl
+define(`confTO_IDENT', `0')dnl
+define(`confSERVICE_SWITCH_FILE', `{self.home}/service.switch')dnl
+define(`SMART_HOST', `esmtp:[127.0.0.1]')dnl
+define(`ESMTP_MAILER_ARGS', `TCP $h {self.bed.sink.port}')dnl
+define(`confAUTH_MECHANISMS', `EXTERNAL')dnl
+TRUST_AUTH_MECH(`EXTERNAL')dnl
+define(`confCACERT', `{self.bed.tls["ca"]}')dnl
+define(`confCACERT_PATH', `{self.home}')dnl
+define(`confSERVER_CERT', `{self.bed.tls["cert"]}')dnl
+define(`confSERVER_KEY', `{self.home}/key')dnl
+FEATURE(`nocanonify')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Port={self.port}, Addr=127.0.0.1, Name=MSA, Family=inet')dnl
+MAILER(`smtp')dnl
+""")
+        self.write("service.switch", "hosts files\naliases files\n")
+        self.write("key", self.root.host(self.bed.tls["key"]).read_text(), 0o600)
+        text = self.root.run("m4", source)[1].split("\n", 1)[1]
+        # Who comes from the machine itself needs no login by default: here everybody does.
+        text = re.sub(r"(?m)^R(127\.0\.0\.1|(<\?> )?\$=w)\s+\$@ RELAY.*\n", "", text)
+        return ["/usr/libexec/sendmail/sendmail", "-bD", "-q10m", f"-C{self.write('sendmail.cf', text)}"]
+
+
 # ---- nginx as a proxy for mail ----
 
 class AuthHttp:
@@ -673,4 +717,4 @@ class Aiosmtpd:
 
 
 SERVERS = [PostfixList, PostfixList13, PostfixChain, PostfixDovecot, DovecotSubmission, DovecotWorkaround, EximExternal,
-           EximExternal13, EximTls, EximTls13, EximBoth, OpenSmtpd, Nginx, NginxNone, Aiosmtpd]
+           EximExternal13, EximTls, EximTls13, EximBoth, OpenSmtpd, Sendmail, Nginx, NginxNone, Aiosmtpd]
