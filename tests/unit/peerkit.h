@@ -7,6 +7,7 @@
  *   D: text   so many octets must come: exactly these, "\n" standing for CR LF
  *   N: 1000   so many octets come, and are kept in peer.text
  *   .:        the text up to the lone dot comes, and is kept in peer.text
+ *   H:        holds until peer_let_go(); what comes meanwhile waits
  *   W:        waits for the client to go; the last line
  *   Z:        says one octet after the other, without end, until the client goes; the last line
  *   X:        closes
@@ -36,7 +37,8 @@ struct peer {
     const char *scripts[PEER_SCRIPTS_MAX];
     size_t n_scripts, n_conns;
     struct peer_conn *conns;
-    struct loop_task stop_task;
+    struct loop_task stop_task, let_go_task;
+    bool let_go;
 
     pthread_mutex_t lock; /* what the test looks at while the peer runs */
     struct buf text;
@@ -220,6 +222,8 @@ static inline bool peer_line(struct peer_conn *c, char what, struct str arg)
             stream_start_tls(c->stream, c->peer->tls, NULL);
         c->tls_begun = true;
         return stream_is_secure(c->stream);
+    case 'H':
+        return c->peer->let_go;
     case 'W':
         return false;
     case 'Z':
@@ -269,6 +273,21 @@ static inline void *peer_run(void *arg)
 static inline void peer_on_stop(struct loop_task *t)
 {
     loop_stop(container_of(t, struct peer, stop_task)->loop);
+}
+
+static inline void peer_on_let_go(struct loop_task *t)
+{
+    struct peer *p = container_of(t, struct peer, let_go_task);
+    p->let_go = true;
+    for (struct peer_conn *c = p->conns; c; c = c->next)
+        peer_step(c);
+}
+
+/* Once. */
+static inline void peer_let_go(struct peer *p)
+{
+    p->let_go_task.run = peer_on_let_go;
+    loop_post(p->loop, &p->let_go_task);
 }
 
 /* Waits until `*what`, which the lock guards, has come so far. */

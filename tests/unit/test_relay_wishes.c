@@ -242,6 +242,54 @@ static void the_most_urgent_goes_first(void **state)
     peer_stop(&p);
 }
 
+static void send_marked(struct house *h, const char *from, const char *to, int priority)
+{
+    struct spool_recipient one = {.address = to};
+    struct spool_envelope env = {.reverse_path = from, .session = "s1", .priority = priority};
+    house_put(h, &env, &one, 1, STR("Subject: hello\r\n\r\nhello\r\n"));
+}
+
+/* PRI-01: so does what waits for a connection, equals in the order they came.  The spool hands messages to the relay in
+ * order, so one thrown away after each says that it has reached the queue of its hop; it is the spool's order no more. */
+static void the_most_urgent_goes_first_to_a_busy_hop(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from;
+        int priority;
+    } rows[] = {
+        {"n1@example.org", 0 },
+        {"n2@example.org", 5 },
+        {"n3@example.org", -3},
+        {"n4@example.org", 5 },
+    };
+    struct peer p = {0};
+    PEER_START(&p, OPEN("S: 250-MT-PRIORITY\n") "C: MAIL FROM:<n0@example.org>\nH:\n" OK TO_BOB
+                                                "C: MAIL FROM:<n2@example.org> MT-PRIORITY=5\n" OK TO_BOB
+                                                "C: MAIL FROM:<n4@example.org> MT-PRIORITY=5\n" OK TO_BOB
+                                                "C: MAIL FROM:<n1@example.org>\n" OK TO_BOB
+                                                "C: MAIL FROM:<n3@example.org> MT-PRIORITY=-3\n" OK TO_BOB
+                                                    BYE);
+    struct house h = {0};
+    house_open(&h);
+    house_route_to(&h, "default", &p);
+    h.routes[0].connections_max = 1;
+    (void)house_route(&h, "mark.example", ROUTE_DISCARD);
+    house_start(&h);
+    send_marked(&h, "n0@example.org", "bob@example.net", 0);
+    peer_wait(&p, &p.n_lines, 2); /* the connection is busy from here on */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        send_marked(&h, rows[i].from, "bob@example.net", rows[i].priority);
+        send_marked(&h, rows[i].from, "it@mark.example", rows[i].priority);
+        LOG_WAIT(" delivered ", "to=it@mark.example");
+    }
+    peer_let_go(&p);
+    for (size_t i = 0; i <= ARRAY_LEN(rows); i++)
+        LOG_WAIT(" delivered ", "to=bob@example.net");
+    house_close(&h, 0);
+    peer_stop(&p);
+}
+
 /* ---- TLS all the way ---- */
 
 #define CLEAR                                                                                      \
@@ -417,6 +465,7 @@ int main(void)
         NETTEST(a_relayed_deadline_is_told_of),
         NETTEST(a_held_message_is_as_old_as_its_release),
         NETTEST(the_most_urgent_goes_first),
+        NETTEST(the_most_urgent_goes_first_to_a_busy_hop),
         NETTEST(tls_is_demanded_all_the_way),
         NETTEST(an_8bit_text_is_made_7bit_for_who_takes_no_other),
         NETTEST(a_long_text_is_converted_as_it_is_read),
