@@ -338,6 +338,7 @@ static void put_status(struct report *r)
     if (r->dsn->envid)
         put_xtext_field(r, "Original-Envelope-Id:", str_of(r->dsn->envid));
     put_date(r, "Arrival-Date:", r->dsn->arrival_ms);
+    put_date(r, "Deliver-By-Date:", r->dsn->deliver_by_ms); /* [rfc2852] DLB-01 */
     for (size_t i = 0; i < r->dsn->n_recipients; i++)
         put_recipient(r, &r->dsn->recipients[i]);
     put(r, "\r\n");

@@ -32,6 +32,7 @@ struct dsn {
     const char *envid;    /* NULL: none */
     const char *to;       /* the reverse-path of the message, never empty */
     int64_t arrival_ms, now_ms;
+    int64_t deliver_by_ms; /* wall clock: the deadline of BY= (RFC 2852); 0: none */
     const struct dsn_recipient *recipients;
     size_t n_recipients;
     struct str returned; /* header, or header and body, of the message, CRLF lines */

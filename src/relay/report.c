@@ -149,10 +149,17 @@ static struct spool_draft *store(const struct job *job, struct str text)
     return draft;
 }
 
+/* A message to be returned is not tried after its deadline (DLB-01). */
+static int64_t retry_until(const struct job *job)
+{
+    const struct spool_envelope *e = &job->m->envelope;
+    int64_t age_limit = job_begin_ms(job) + job->relay->retry.expire_ms;
+    return e->by_mode == 'R' ? MIN(age_limit, e->deliver_by_ms) : age_limit;
+}
+
 static size_t list_recipients(const struct job *job, struct dsn_recipient *list)
 {
     size_t n = 0;
-    int64_t begin = job_begin_ms(job);
     for (size_t i = 0; i < job->m->n_targets; i++) {
         const struct fate *f = &job->fates[i];
         if (!f->is_reported)
@@ -165,7 +172,7 @@ static size_t list_recipients(const struct job *job, struct dsn_recipient *list)
             .diagnostic = f->reply,
             .remote_mta = f->remote,
             .last_attempt_ms = clock_wall_ms(),
-            .retry_until_ms = f->action == DSN_DELAYED ? begin + job->relay->retry.expire_ms : 0,
+            .retry_until_ms = f->action == DSN_DELAYED ? retry_until(job) : 0,
         };
     }
     return n;
@@ -185,6 +192,7 @@ static int put_in_words(struct report *rp, struct str text, struct buf *out)
         .to = job->report_to,
         .arrival_ms = job->m->envelope.received_ms,
         .now_ms = clock_wall_ms(),
+        .deliver_by_ms = job->m->envelope.by_mode ? job->m->envelope.deliver_by_ms : 0,
         .recipients = list,
         .n_recipients = list_recipients(job, list),
         .returned = rp->full ? text : header_of(text),

@@ -87,6 +87,7 @@ def test_return_by_a_deadline(office, hops):
     token, queue_id = submit(office, "u@plain.test", sender="late@example.org", parameters=" BY=3600;R")
     office.log.wait("failed", queue=queue_id)
     _, groups, _ = report_for(office, "late@example.org", token)
+    assert groups[0]["Deliver-By-Date"]
     assert groups[1]["Action"] == "failed" and groups[1]["Status"] == "5.3.3"
     assert not hops["plain"].holding(token)
 

@@ -98,6 +98,24 @@ static void the_report_reads_as_it_should(void **state)
     buf_done(&out);
 }
 
+/* RFC 2852: DLB-01 */
+static void a_deadline_is_told(void **state)
+{
+    (void)state;
+    struct dsn d = usual(&gone, 1);
+    struct buf out;
+    format(&d, &out);
+    assert_false(holds(&out, "Deliver-By-Date"));
+    buf_done(&out);
+    d.deliver_by_ms = NOW_MS - 30000;
+    format(&d, &out);
+    assert_true(holds(&out, "Arrival-Date: Thu, 01 Oct 2026 11:59:00 +0000\r\n"
+                            "Deliver-By-Date: Thu, 01 Oct 2026 11:59:30 +0000\r\n"
+                            "\r\n"
+                            "Original-Recipient:"));
+    buf_done(&out);
+}
+
 static void each_action_has_its_words(void **state)
 {
     (void)state;
@@ -412,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_report_reads_as_it_should),
         cmocka_unit_test(each_action_has_its_words),
+        cmocka_unit_test(a_deadline_is_told),
         cmocka_unit_test(the_worst_action_names_a_mixed_report),
         cmocka_unit_test(fields_appear_only_when_true),
         cmocka_unit_test(utf8_addresses_bring_the_global_forms),

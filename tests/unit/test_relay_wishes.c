@@ -1,6 +1,8 @@
 /* What a sender asked of the way (deadlines, priority, TLS all along), carried on and kept.  Conformance DLB, PRI, RTLS. */
 #include "relaykit.h"
 
+#include "message/received.h"
+
 #define OPEN(list) "S: 220 hi\nC: EHLO me.example\nS: 250-hop\n" list "S: 250 HELP\n"
 #define OK "S: 250 ok\n"
 #define TO_BOB "C: RCPT TO:<bob@example.net>\n" OK "C: DATA\nS: 354 go\n.:\nS: 250 2.0.0 taken\n"
@@ -32,6 +34,14 @@ static int drop_identities(void **state)
 static bool has(const struct buf *b, const char *text)
 {
     return b->len && memmem(b->data, b->len, text, strlen(text));
+}
+
+static bool has_date(const struct buf *b, const char *field, int64_t ms)
+{
+    char date[40], line[80];
+    date_format(ms, date);
+    (void)snprintf(line, sizeof(line), "\r\n%s: %s\r\n", field, date);
+    return has(b, line);
 }
 
 static void send_to_bob(struct house *h, struct spool_envelope env, unsigned notify)
@@ -95,8 +105,8 @@ static void what_is_late_comes_back_untried(void **state)
     house_open(&h);
     house_route_to(&h, "default", &p);
     house_start(&h);
-    send_to_bob(&h, (struct spool_envelope){.by_mode = 'R', .deliver_by_ms = clock_wall_ms() - 1},
-                0);
+    int64_t deadline = clock_wall_ms() - 1;
+    send_to_bob(&h, (struct spool_envelope){.by_mode = 'R', .deliver_by_ms = deadline}, 0);
     LOG_WAIT(" failed ", "to=bob@example.net", "status=5.4.7");
     LOG_WAIT(" delivered ", "to=ann@example.org");
     house_close(&h, 0);
@@ -104,6 +114,7 @@ static void what_is_late_comes_back_untried(void **state)
     peer_stop_keep(&p, &text);
     assert_true(has(&text, "Status: 5.4.7"));
     assert_true(has(&text, "Action: failed"));
+    assert_true(has_date(&text, "Deliver-By-Date", deadline));
     buf_done(&text);
 }
 
@@ -124,6 +135,43 @@ static void a_deferred_message_comes_back_at_its_deadline(void **state)
     LOG_WAIT(" delivered ", "to=ann@example.org");
     house_close(&h, 0);
     peer_stop(&p);
+}
+
+/* DLB-01: who hears of a delay hears how long we go on: never past the deadline of what is to be returned. */
+static void a_delayed_message_is_not_tried_past_its_deadline(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        char mode;
+        int64_t deadline, until; /* from the arrival */
+    } rows[] = {
+        {"returned by its deadline", 'R', 3600000, 3600000},
+        {"returned by its age",      'R', 9600000, 7200000},
+        {"to be told of",            'N', 3600000, 7200000},
+        {"no deadline",              0,   0,       7200000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct peer p = {0};
+        PEER_START(&p, OPEN("S: 250-DELIVERBY\n") "C: MAIL *\nS: 451 4.3.0 later\n" REPORT BYE);
+        struct house h = {.cfg = {.delay_warning_ms = 1, .expire_ms = 7200000}};
+        house_open(&h);
+        house_route_to(&h, "default", &p);
+        house_start(&h);
+        int64_t arrival = clock_wall_ms() - 1000;
+        struct spool_envelope env = {.received_ms = arrival, .by_mode = rows[i].mode};
+        env.deliver_by_ms = rows[i].mode ? arrival + rows[i].deadline : 0;
+        send_to_bob(&h, env, 0);
+        LOG_WAIT(" deferred ", "to=bob@example.net");
+        LOG_WAIT(" delivered ", "to=ann@example.org");
+        house_close(&h, 1);
+        struct buf text = BUF_INIT(1 << 20);
+        peer_stop_keep(&p, &text);
+        check(rows[i].name, has(&text, "Action: delayed"));
+        check(rows[i].name, has_date(&text, "Will-Retry-Until", arrival + rows[i].until));
+        check(rows[i].name, has(&text, "Deliver-By-Date") == (rows[i].mode != 0));
+        buf_done(&text);
+    }
 }
 
 /* DLB-01: with "tell me" the attempts go on, and the sender hears of it, once. */
@@ -461,6 +509,7 @@ int main(void)
         NETTEST(a_deadline_nobody_would_keep_comes_back),
         NETTEST(what_is_late_comes_back_untried),
         NETTEST(a_deferred_message_comes_back_at_its_deadline),
+        NETTEST(a_delayed_message_is_not_tried_past_its_deadline),
         NETTEST(a_late_message_is_told_of),
         NETTEST(a_relayed_deadline_is_told_of),
         NETTEST(a_held_message_is_as_old_as_its_release),
