@@ -71,9 +71,12 @@ const char *tls_alert_name(int alert)
 
 void tls_error_words(char *out, size_t size)
 {
-    unsigned long code = ERR_get_error();
+    const char *data = "";
+    unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, NULL);
     const char *reason = code ? ERR_reason_error_string(code) : "no reason given";
-    if (reason)
+    if (ERR_SYSTEM_ERROR(code))
+        (void)snprintf(out, size, "%s%s%s", data, *data ? ": " : "", strerror(ERR_GET_REASON(code)));
+    else if (reason)
         (void)snprintf(out, size, "%s", reason);
     else
         (void)snprintf(out, size, "error %lx", code);

@@ -4,10 +4,12 @@ import os
 import pty
 import re
 import select
+import shutil
 import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +163,74 @@ def test_certificate_as_pkcs12(house, zoo, home, token, tmp_path):
     assert "alice.p12" in done.stderr and "wrong" not in done.stderr.replace("wrong passphrase", "")
     secret.chmod(0o644)
     assert "chmod 600" in home.send("-t", input=message(token), status=78).stderr
+
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+PIN = "482916"
+
+
+@pytest.fixture
+def token_uri(zoo, home, monkeypatch):
+    """A SoftHSM with the good certificate and its key, for this home alone."""
+    if not SOFTHSM.exists() or not all(map(shutil.which, ("softhsm2-util", "pkcs11-tool"))):
+        pytest.skip("no SoftHSM or no pkcs11-tool (packages softhsm2, opensc)")
+    engines = subprocess.run(["openssl", "version", "-e"], check=True, capture_output=True, text=True).stdout
+    if not Path(re.search(r'"(.*)"', engines)[1], "pkcs11.so").exists():
+        pytest.skip("OpenSSL has no engine pkcs11 (package libengine-pkcs11-openssl)")
+    tokens, conf, good = home.folder / "tokens", home.folder / "softhsm2.conf", zoo["good"]
+    tokens.mkdir()
+    conf.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
+    for command in (["softhsm2-util", "--init-token", "--free", "--label", "staff", "--pin", PIN, "--so-pin", "5678"],
+                    ["openssl", "pkcs8", "-topk8", "-nocrypt", "-in", good.key, "-out", home.folder / "key.p8"],
+                    ["softhsm2-util", "--import", home.folder / "key.p8", "--token", "staff", "--label", "alice", "--id", "01",
+                     "--pin", PIN],
+                    ["pkcs11-tool", "--module", SOFTHSM, "--token-label", "staff", "--pin", PIN, "--write-object",
+                     good.certificate, "--type", "cert", "--id", "01", "--label", "alice"]):
+        subprocess.run(command, check=True, capture_output=True)
+    (home.folder / "key.p8").unlink()
+    return "pkcs11:token=staff;object=alice"
+
+
+def test_certificate_on_a_token(house, zoo, home, token, token_uri):
+    """Certificate and key never leave their token; its PIN comes from a file, or as the URI says."""
+    port = house["explicit-implicit"].port
+    pin = home.folder / "pin"
+    pin.write_text(PIN + "\n")
+    pin.chmod(0o600)
+    there = ["--host", f"localhost:{port}", "--tls", "implicit", "--ca", zoo.server_ca.file, "-t"]
+    in_uri = f"{token_uri}?pin-source=file:{pin}&module-path={SOFTHSM}"
+    for n, words in enumerate((["--certificate", token_uri, "--key", token_uri, "--key-password-file", pin],
+                               ["--certificate", in_uri, "--key", in_uri],
+                               ["--certificate", zoo["good"].certificate, "--key", in_uri])):
+        report = home.json(*there, *words, input=message(f"{token}-{n}"))
+        server = report["messages"][0]["server"]
+        assert (server["mechanism"], server["sequence"]) == ("EXTERNAL", "explicit")
+        house.mailbox(BOB).wait(f"{token}-{n}")
+    home.write(account("work", port, zoo, sender=ALICE, certificate=f'"{token_uri}"', key=f'"{token_uri}"',
+                       key_password_file=f'"{pin}"'))
+    home.send("-t", "--queue", input=message(f"{token}-queued"))
+    home.send("--flush")
+    house.mailbox(BOB).wait(f"{token}-queued")
+
+
+def test_trouble_with_a_token(house, zoo, home, token, token_uri):
+    """What is wrong is said before anybody is called, and no PIN with it."""
+    port = house["explicit-implicit"].port
+    pin = home.folder / "pin"
+    pin.write_text("739155\n")
+    pin.chmod(0o600)
+    there = ["--host", f"localhost:{port}", "--tls", "implicit", "--ca", zoo.server_ca.file, "-t"]
+    nobody = token_uri.replace("alice", "nobody")
+    mark = house.log.mark()
+    for words, said in ((["--key", token_uri], "needs a PIN"),
+                        (["--key", token_uri, "--key-password-file", pin], "refuses the PIN"),
+                        (["--key", f"{token_uri}?pin-value=739155"], "no private key at pkcs11:token=staff;object=alice"),
+                        (["--key", f"{token_uri}?pin-source=/nonexistent.pin"], "the PIN in /nonexistent.pin: No such file or directory"),
+                        (["--key", f"{nobody}?pin-value={PIN}"], "no private key at pkcs11:token=staff;object=nobody")):
+        done = home.send(*there, "--certificate", zoo["good"].certificate, *words, input=message(token), status=78)
+        assert said in done.stderr and "739155" not in done.stderr and PIN not in done.stderr
+    assert not house.log.find("connect", since=mark)
 
 
 def test_pins(house, zoo, home, token):
