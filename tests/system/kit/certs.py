@@ -1,6 +1,7 @@
 """A certificate zoo, made with python3-cryptography so that it owes nothing to the code under test."""
 import datetime
 import ipaddress
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,12 @@ class Credential:
         return self.x509.serial_number
 
 
+def names_like(name):
+    """Certificates of one name do not take each other's place: tests share the folder."""
+    yield name
+    yield from (f"{name}-{n}" for n in itertools.count(2))
+
+
 class Authority:
     """A CA, or an intermediate below one; `more` are extensions (value, critical) beside the usual."""
 
@@ -111,9 +118,10 @@ class Authority:
             builder = builder.add_extension(value, critical)
         cert = builder.sign(self.key, digest or digest_for(self.key))
         behind = [pem(c.x509) for c in self.intermediates()] if chain else []
+        unused = next(n for n in names_like(slug(name)) if not (self.folder / f"{n}.crt").exists())
         return Credential(name,
-                          write_pem(self.folder / f"{slug(name)}.crt", pem(cert), *behind),
-                          write_pem(self.folder / f"{slug(name)}.key", key_pem(secret)),
+                          write_pem(self.folder / f"{unused}.crt", pem(cert), *behind),
+                          write_pem(self.folder / f"{unused}.key", key_pem(secret)),
                           cert, list(emails))
 
     def intermediates(self):
