@@ -94,6 +94,15 @@ static int check_merged(const struct account *a, char *why)
     return EX_OK;
 }
 
+/* All of it from the command line; the sender named there is who we are. */
+static struct account described_account(struct courier *c)
+{
+    bool named = c->rq->from && strchr(c->rq->from, '@');
+    c->described_from = (char *)(uintptr_t)c->rq->from; /* nobody writes to it */
+    return (struct account){
+        .name = c->rq->given.host, .from = &c->described_from, .n_from = named ? 1 : 0};
+}
+
 int courier_choose(struct courier *c, const char *name, const char *sender, char *why)
 {
     const struct account *list = c->conf->accounts, *chosen = NULL;
@@ -104,7 +113,7 @@ int courier_choose(struct courier *c, const char *name, const char *sender, char
     if (!described && !chosen)
         return no_account(c, name, sender, why);
     c->chosen = chosen;
-    c->account = chosen ? *chosen : (struct account){.name = c->rq->given.host};
+    c->account = chosen ? *chosen : described_account(c);
     merge(&c->account, c->rq);
     return check_merged(&c->account, why);
 }

@@ -21,6 +21,7 @@ struct courier {
     struct loop *loop;
     const struct account *chosen; /* of the files, NULL: the command line describes one */
     struct account account;       /* that, with what the command line says about it */
+    char *described_from;         /* of an account that the command line describes */
     struct carrier *carrier;      /* NULL: none yet */
     const struct account *connected_by;
     struct account connected; /* what the carrier goes by */

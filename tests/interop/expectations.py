@@ -29,7 +29,7 @@ BAD = {
 
 NOWHERE, WITH_CERTIFICATE, IN_TLS, ALWAYS = "no", "with the certificate", "to everybody inside TLS", "to everybody, also before TLS"
 
-NOTHING, USER, PASSWORD = "", "`user`", "`user` and a password"
+NOTHING, PASSWORD = "", "a password"
 
 
 @dataclass
@@ -57,10 +57,10 @@ SERVERS = {
     "dovecot": Server("option-1-or-3", ALWAYS, ["authzid", *EMPTY], "235", foreign="refused",
                       note="`=` after 334 is no base64 to it: curl needs `--sasl-ir` or `-u`."),
     "dovecot-workaround": Server("option-2", ALWAYS, ["authzid", *EMPTY], "235", foreign="refused", straight="yes"),
-    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused", needs=USER,
+    "exim-external": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused",
                             admits=["server-only"],
                             note="The example compares the authzid with the certificate, so an empty one is refused."),
-    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused", needs=USER,
+    "exim-external-13": Server("option-1-or-3", WITH_CERTIFICATE, ["authzid"], "535", foreign="refused",
                                admits=["server-only"]),
     "exim-tls": Server("hidden-auth", NOWHERE, straight="yes", admits=["server-only"],
                        note="Authenticated during the handshake, and AUTH is gone. GnuTLS does not look at what a certificate is for."),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from expectations import NOTHING, PASSWORD, SERVERS, USER, sequence_through
+from expectations import NOTHING, PASSWORD, SERVERS, sequence_through
 from kit.server import postern
 from kit.wait import DEADLINE
 from lab.people import ALICE, CAROL
@@ -19,7 +19,7 @@ def told(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    return {NOTHING: [], USER: ["--user", ALICE], PASSWORD: ["--user", ALICE, "--password-file", secret]}
+    return {NOTHING: [], PASSWORD: ["--user", ALICE, "--password-file", secret]}
 
 
 def send(server, people, token, *more):
