@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/system"), str(ROOT / "tests/interop")]
 from lab.people import ALICE, People  # noqa: E402
 from lab.root import BOOKWORM, Roots  # noqa: E402
-from lab.servers import Bed, EximTls, PostfixList, Program  # noqa: E402
+from lab.servers import Bed, EximTls, OpenSmtpd, PostfixList, Program  # noqa: E402
 from kit.certs import SERVER  # noqa: E402
 
 END_LIMIT = 20  # seconds
@@ -120,14 +120,18 @@ smtp_accept_max_per_connection = 1000000
 """
 
 
-SERVERS = {"postern": Postern, "postfix": Postfix, "exim": Exim}
+class Opensmtpd(OpenSmtpd):
+    name = "bench-opensmtpd"
+
+
+SERVERS = {"postern": Postern, "postfix": Postfix, "opensmtpd": Opensmtpd, "exim": Exim}
 
 
 class Field:
     """What all runs share: the folder with the programs, certificates, the address of the sink."""
 
     def __init__(self, postern, sink_port):
-        self.roots = Roots([BOOKWORM])
+        self.roots = Roots()
         self.root = self.roots[BOOKWORM]
         folder = self.root.host("/lab/certificates")
         folder.mkdir()
@@ -135,6 +139,7 @@ class Field:
         self.people.server = self.people.server_ca.issue("bench-server", dns=["localhost"], ips=["127.0.0.1"], eku=SERVER)
         for path in folder.iterdir():
             path.chmod(0o644)
+        self.roots.share(folder)
         self.bed = Bed(self.roots, self.people, SimpleNamespace(port=sink_port))
         self.bed.postern = postern
         self.sender = ALICE
