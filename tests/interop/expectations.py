@@ -29,7 +29,7 @@ BAD = {
 
 NOWHERE, WITH_CERTIFICATE, IN_TLS, ALWAYS = "no", "with the certificate", "to everybody inside TLS", "to everybody, also before TLS"
 
-NOTHING, PASSWORD = "", "a password"
+NOTHING, PASSWORD = "", "`user` and a password"
 
 
 @dataclass
