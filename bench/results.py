@@ -67,7 +67,7 @@ def rows(wanted, servers, reports):
     """(measurement, figure, {server: values}, {peer: how many times better Postern is}) of each line."""
     for m in wanted:
         for figure in m.figures:
-            values = {s: figure.values(reports[m.key].get(s, [])) for s in servers}
+            values = {s: figure.values(reports.get(m.key, {}).get(s, [])) for s in servers}
             ours = values.get("Postern", [])
             factors = {s: advantage(ours, values[s], figure.more) for s in servers if s != "Postern" and ours and values[s]}
             yield m, figure, values, factors
