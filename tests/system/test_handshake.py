@@ -124,6 +124,7 @@ def test_possession_is_proved(house, tamper):
     tls = house.tls("good", "1.2").wrap_bio(incoming, outgoing, server_hostname="mail.example.org")
     mark, spoilt = house.log.mark(), 0
     with socket.create_connection(("127.0.0.1", house["implicit-implicit"].port), timeout=DEADLINE) as s:
+        own = {"session": house.log.wait("connect", since=mark, port=str(s.getsockname()[1]))["session"]}
         for _ in range(20):
             try:
                 tls.do_handshake()
@@ -138,7 +139,7 @@ def test_possession_is_proved(house, tamper):
                 break
     assert spoilt == tamper
     if tamper:
-        end = house.log.wait("disconnect", since=mark)
-        assert "bad signature" in end["detail"] and not house.log.find("tls", mark)
+        end = house.log.wait("disconnect", **own)
+        assert "bad signature" in end["detail"] and not house.log.find("tls", **own)
     else:
-        house.log.wait("tls", since=mark, certificate="acceptable")
+        house.log.wait("tls", certificate="acceptable", **own)
