@@ -206,8 +206,10 @@ def test_early_data_is_not_taken(site, tmp_path):
     session, early = tmp_path / "session.pem", tmp_path / "early"
     early.write_bytes(f"EHLO early\r\nMAIL FROM:<{ALICE}>\r\n".encode())
     s_client(site, "-tls1_3", "-sess_out", session)
+    site.server.log.wait("disconnect")  # of the session before, which may be told of late
     mark = site.server.log.mark()
     said = s_client(site, "-tls1_3", "-sess_in", session, "-early_data", early)
     assert "Early data was accepted" not in said
-    site.server.log.wait("disconnect", since=mark)
-    assert not site.server.log.find("login", since=mark)
+    own = {"session": site.server.log.wait("connect", since=mark)["session"]}
+    site.server.log.wait("disconnect", **own)
+    assert not site.server.log.find("login", **own)
