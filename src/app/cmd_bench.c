@@ -1,9 +1,9 @@
 #include "app/cmd_bench.h"
 
 #include "app/cmd_bench_report.h"
-#include "app/suggest.h"
 #include "bench/load.h"
 #include "bench/sink.h"
+#include "conf/suggest.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,9 +1,9 @@
 #include "app/cmd_cert.h"
 
 #include "app/cmd_cert_internal.h"
-#include "app/suggest.h"
 #include "base/clock.h"
 #include "cert/ca.h"
+#include "conf/suggest.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -22,7 +22,7 @@ struct check {
 };
 
 /* Findings are the report, so they go to standard output. */
-static void on_finding(void *arg, const struct config_finding *f)
+static void on_finding(void *arg, const struct loader_finding *f)
 {
     struct check *ck = arg;
     ck->mistakes += !f->is_warning;
@@ -47,7 +47,7 @@ static void mistake(struct check *ck, const struct config_place *at, const char 
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    on_finding(ck, &(struct config_finding){at->file, at->line, false, text});
+    on_finding(ck, &(struct loader_finding){at->file, at->line, false, text});
 }
 
 /* ---- what the files named say: the same loading that `postern serve` does ---- */

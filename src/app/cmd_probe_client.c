@@ -1,8 +1,8 @@
 #include "app/cmd_probe_client.h"
 
 #include "app/report_out.h"
-#include "app/suggest.h"
 #include "base/clock.h"
+#include "conf/suggest.h"
 #include "probe/client_report.h"
 #include "probe/observer.h"
 

@@ -2,7 +2,7 @@
 
 #include "app/cmd_queue_internal.h"
 #include "app/config.h"
-#include "app/suggest.h"
+#include "conf/suggest.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,8 +1,7 @@
 #include "app/cmd_send_internal.h"
 
-#include "app/config_value.h"
-#include "app/suggest.h"
-#include "cert/rules.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 #include "smtp/address.h"
 #include "smtp/params.h"
 
@@ -97,9 +96,7 @@ static bool take_pin(struct send_request *rq, const char *value)
     if (!a->pin)
         a->pin = arena_alloc(&rq->to.memory, ACCOUNT_PINS_MAX * sizeof(*a->pin));
     char *hex = arena_alloc(&rq->to.memory, 65);
-    bool prefixed = strncmp(value, "sha256:", 7) == 0;
-    if (!a->pin || !hex || a->n_pin == ACCOUNT_PINS_MAX ||
-        cert_fingerprint_parse(value + (prefixed ? 7 : 0), hex) < 0)
+    if (!a->pin || !hex || a->n_pin == ACCOUNT_PINS_MAX || value_pin(value, hex) < 0)
         return false;
     a->pin[a->n_pin++] = hex;
     return true;

@@ -1,8 +1,8 @@
 /* Who is sending: the names a program without a configuration has to go by. */
 #include "app/cmd_send_internal.h"
 
-#include "app/config_value.h"
 #include "base/b64.h"
+#include "conf/value.h"
 
 #include <pwd.h>
 

@@ -1,95 +1,14 @@
 #include "app/config.h"
 
-#include "app/config_setting.h"
-#include "app/config_value.h"
-#include "app/suggest.h"
+#include "app/config_internal.h"
+#include "conf/setting.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-/* ---- reports ---- */
-
-void *config_room(struct loader *l, size_t size)
-{
-    void *p = arena_alloc(l->memory, size);
-    l->out_of_memory |= !p;
-    return p;
-}
-
-char *config_keep(struct loader *l, const char *text)
-{
-    static char empty[1];
-    char *copy = arena_strdup(l->memory, str_of(text));
-    l->out_of_memory |= !copy;
-    return copy ? copy : empty;
-}
-
-/* Behind what was found in the same file up to this line; files keep the order they first appear in. */
-static struct held_finding **place_for(struct loader *l, const char *file, unsigned line)
-{
-    struct held_finding **at = &l->held, **end = NULL;
-    for (; *at; at = &(*at)->next) {
-        if (strcmp((*at)->finding.file, file) != 0)
-            continue;
-        if ((*at)->finding.line > line)
-            return at;
-        end = &(*at)->next;
-    }
-    return end ? end : at;
-}
-
-static void
-finding(struct loader *l, const char *file, unsigned line, bool is_warning, const char *text)
-{
-    l->mistakes += !is_warning;
-    if (++l->findings > CONFIG_FINDINGS_MAX)
-        return;
-    struct held_finding *h = config_room(l, sizeof(*h));
-    if (!h)
-        return;
-    h->finding = (struct config_finding){file, line, is_warning, config_keep(l, text)};
-    struct held_finding **at = place_for(l, file, line);
-    h->next = *at;
-    *at = h;
-}
-
-void config_tell_findings(struct loader *l)
-{
-    for (const struct held_finding *h = l->held; h; h = h->next)
-        l->report(l->arg, &h->finding);
-    if (l->findings > CONFIG_FINDINGS_MAX)
-        l->report(l->arg, &(struct config_finding){l->path, 1, true,
-                                                   "there is more to say; mend these first"});
-}
-
-void config_mistake(struct loader *l, const struct conf_node *at, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    finding(l, at->file, at->line, false, text);
-}
-
-void config_warning(struct loader *l, const struct conf_node *at, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    finding(l, at->file, at->line, true, text);
-}
-
-void config_syntax_mistake(void *arg, const char *file, unsigned line, const char *text)
-{
-    finding(arg, file, line, false, text);
-}
 
 /* ---- the settings of each block, in the order of postern.conf(5) ---- */
 
@@ -276,37 +195,37 @@ static const struct setting metrics_settings[] = {
 
 static char *name_of(struct loader *l, const struct conf_node *block)
 {
-    return config_keep(l, block->title ? block->title : "");
+    return loader_keep(l, block->title ? block->title : "");
 }
 
-static void load_trust(struct loader *l, const struct conf_node *b, size_t i)
+static void load_trust(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
-    struct trust_config *t = &l->config->trusts[i];
+    struct trust_config *t = &c->trusts[i];
     *t = (struct trust_config){.name = name_of(l, b)};
-    l->config->trust_places[i] = (struct config_place){b->file, b->line};
+    c->trust_places[i] = (struct config_place){b->file, b->line};
     setting_read_all(l, b, trust_settings, t);
     rules_trust(l, b, t);
 }
 
-static void load_identity(struct loader *l, const struct conf_node *b, size_t i)
+static void load_identity(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
-    struct identity_config *id = &l->config->identities[i];
+    struct identity_config *id = &c->identities[i];
     *id = (struct identity_config){.name = name_of(l, b)};
-    l->config->identity_places[i] = (struct config_place){b->file, b->line};
+    c->identity_places[i] = (struct config_place){b->file, b->line};
     setting_read_all(l, b, identity_settings, id);
     rules_identity(l, b, id);
 }
 
-static void load_limits(struct loader *l, const struct conf_node *b, size_t i)
+static void load_limits(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
-    l->config->limits[i] = (struct limits_config){.name = name_of(l, b)};
-    setting_read_all(l, b, limits_settings, &l->config->limits[i]);
+    c->limits[i] = (struct limits_config){.name = name_of(l, b)};
+    setting_read_all(l, b, limits_settings, &c->limits[i]);
 }
 
-static void load_passwords(struct loader *l, const struct conf_node *b, size_t i)
+static void load_passwords(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
-    struct passwords_config *p = &l->config->passwords[i];
-    l->config->passwords_places[i] = (struct config_place){b->file, b->line};
+    struct passwords_config *p = &c->passwords[i];
+    c->passwords_places[i] = (struct config_place){b->file, b->line};
     *p = (struct passwords_config){.name = name_of(l, b),
                                    .failures_max = 10,
                                    .failures_window_ms = 600000,
@@ -315,9 +234,9 @@ static void load_passwords(struct loader *l, const struct conf_node *b, size_t i
     rules_passwords(l, b, p);
 }
 
-static void load_listener(struct loader *l, const struct conf_node *b, size_t i)
+static void load_listener(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
-    struct listener_config *ls = &l->config->listeners[i];
+    struct listener_config *ls = &c->listeners[i];
     *ls = (struct listener_config){
         .name = name_of(l, b),
         .tls = LISTENER_TLS_STARTTLS,
@@ -331,46 +250,46 @@ static void load_listener(struct loader *l, const struct conf_node *b, size_t i)
         .timeout_ms = 300000,
         .line = b->line,
     };
-    l->config->listener_places[i] = (struct config_place){b->file, b->line};
+    c->listener_places[i] = (struct config_place){b->file, b->line};
     setting_read_all(l, b, listener_settings, ls);
     rules_listener(l, b, ls);
 }
 
-static void load_route(struct loader *l, const struct conf_node *b, size_t i)
+static void load_route(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     struct route_config *routes = NULL;
-    memcpy(&routes, &l->config->relay.routes,
+    memcpy(&routes, &c->relay.routes,
            sizeof(routes)); /* ours until config_load() returns: const only for the relay */
     struct route_draft draft = {0};
-    l->config->route_places[i] = (struct config_place){b->file, b->line};
+    c->route_places[i] = (struct config_place){b->file, b->line};
     setting_read_all(l, b, route_settings, &draft);
     rules_route(l, b, &draft, &routes[i]);
 }
 
-static void load_spool(struct loader *l, const struct conf_node *b, size_t i)
+static void load_spool(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     (void)i;
-    setting_read_all(l, b, spool_settings, l->config);
+    setting_read_all(l, b, spool_settings, c);
 }
 
-static void load_delivery(struct loader *l, const struct conf_node *b, size_t i)
+static void load_delivery(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     (void)i;
-    setting_read_all(l, b, delivery_settings, l->config);
+    setting_read_all(l, b, delivery_settings, c);
 }
 
-static void load_metrics(struct loader *l, const struct conf_node *b, size_t i)
+static void load_metrics(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     (void)i;
-    setting_read_all(l, b, metrics_settings, l->config);
-    if (!l->config->metrics_address && !conf_find(b, "address"))
-        config_mistake(l, b, "\"metrics\" has no address; write address = \"127.0.0.1:9925\"");
+    setting_read_all(l, b, metrics_settings, c);
+    if (!c->metrics_address && !conf_find(b, "address"))
+        loader_mistake(l, b, "\"metrics\" has no address; write address = \"127.0.0.1:9925\"");
 }
 
-static void load_message(struct loader *l, const struct conf_node *b, size_t i)
+static void load_message(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     (void)i;
-    setting_read_all(l, b, message_settings, l->config);
+    setting_read_all(l, b, message_settings, c);
 }
 
 /* ---- the whole ---- */
@@ -379,7 +298,7 @@ struct block_kind {
     const char *name;
     const char
         *title; /* what the title says, for messages; NULL: a block without one, written once */
-    void (*load)(struct loader *l, const struct conf_node *b, size_t i);
+    void (*load)(struct loader *l, struct config *c, const struct conf_node *b, size_t i);
 };
 
 static const struct block_kind block_kinds[] = {
@@ -411,45 +330,38 @@ static void unknown_block(struct loader *l, const struct conf_node *n)
         names[i] = block_kinds[i].name;
     const char *near = suggest(n->name, names, ARRAY_LEN(names));
     if (setting_find(global_settings, n->name))
-        config_mistake(l, n, "\"%s\" is a setting, not a block; write %s = VALUE", n->name,
+        loader_mistake(l, n, "\"%s\" is a setting, not a block; write %s = VALUE", n->name,
                        n->name);
     else if (near)
-        config_mistake(l, n, "unknown block \"%s\"; did you mean \"%s\"?", n->name, near);
+        loader_mistake(l, n, "unknown block \"%s\"; did you mean \"%s\"?", n->name, near);
     else
-        config_mistake(l, n,
+        loader_mistake(l, n,
                        "unknown block \"%s\"; there are trust, identity, limits, passwords, listener, spool, "
                        "route, delivery, message and metrics",
                        n->name);
 }
 
-bool config_is_name(const char *s)
-{
-    size_t len = strlen(s);
-    return len > 0 && len <= CONFIG_NAME_MAX &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
-}
-
 static void check_title(struct loader *l, const struct conf_node *n, const struct block_kind *kind)
 {
     if (kind->title && !n->title)
-        config_mistake(l, n, "this \"%s\" has no name; write %s %s { ... }", n->name, n->name,
+        loader_mistake(l, n, "this \"%s\" has no name; write %s %s { ... }", n->name, n->name,
                        kind->title);
     else if (!kind->title && n->title)
-        config_mistake(l, n, "\"%s\" takes no name; write %s { ... }", n->name, n->name);
-    else if (kind->title && kind->load != load_route && !config_is_name(n->title))
-        config_mistake(
+        loader_mistake(l, n, "\"%s\" takes no name; write %s { ... }", n->name, n->name);
+    else if (kind->title && kind->load != load_route && !value_is_name(n->title))
+        loader_mistake(
             l, n,
             "\"%s\" is no name for \"%s\"; use at most %d letters, digits, \"-\", \"_\" and \".\"",
-            n->title, n->name, CONFIG_NAME_MAX);
+            n->title, n->name, VALUE_NAME_MAX);
     for (const struct conf_node *b = l->root->items; b != n; b = b->next) {
         if (!b->is_block || strcmp(b->name, n->name) != 0)
             continue;
         if (!kind->title)
-            config_mistake(l, n,
+            loader_mistake(l, n,
                            "\"%s\" is written twice, first on line %u; put both into one block",
                            n->name, b->line);
         else if (n->title && b->title && strcasecmp(b->title, n->title) == 0)
-            config_mistake(l, n, "\"%s %s\" is written twice, first on line %u; keep one", n->name,
+            loader_mistake(l, n, "\"%s %s\" is written twice, first on line %u; keep one", n->name,
                            n->title, b->line);
         else
             continue;
@@ -466,44 +378,43 @@ static size_t count_blocks(const struct conf_node *root, const char *name)
 }
 
 /* Room for every block, and for the identity rule that stands when none is written. */
-static bool make_room(struct loader *l)
+static bool make_room(struct loader *l, struct config *c)
 {
-    struct config *c = l->config;
     c->n_trusts = count_blocks(l->root, "trust");
     c->n_identities = count_blocks(l->root, "identity");
     c->n_limits = count_blocks(l->root, "limits");
     c->n_passwords = count_blocks(l->root, "passwords");
     c->n_listeners = count_blocks(l->root, "listener");
     c->relay.n_routes = count_blocks(l->root, "route");
-    c->trusts = config_room(l, (c->n_trusts + 1) * sizeof(*c->trusts));
-    c->identities = config_room(l, (c->n_identities + 1) * sizeof(*c->identities));
-    c->limits = config_room(l, (c->n_limits + 1) * sizeof(*c->limits));
-    c->passwords = config_room(l, (c->n_passwords + 1) * sizeof(*c->passwords));
-    c->listeners = config_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
-    c->relay.routes = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
-    c->trust_places = config_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
-    c->identity_places = config_room(l, (c->n_identities + 1) * sizeof(*c->identity_places));
-    c->passwords_places = config_room(l, (c->n_passwords + 1) * sizeof(*c->passwords_places));
-    c->listener_places = config_room(l, (c->n_listeners + 1) * sizeof(*c->listener_places));
-    c->route_places = config_room(l, (c->relay.n_routes + 1) * sizeof(*c->route_places));
-    return !l->out_of_memory;
+    c->trusts = loader_room(l, (c->n_trusts + 1) * sizeof(*c->trusts));
+    c->identities = loader_room(l, (c->n_identities + 1) * sizeof(*c->identities));
+    c->limits = loader_room(l, (c->n_limits + 1) * sizeof(*c->limits));
+    c->passwords = loader_room(l, (c->n_passwords + 1) * sizeof(*c->passwords));
+    c->listeners = loader_room(l, (c->n_listeners + 1) * sizeof(*c->listeners));
+    c->relay.routes = loader_room(l, (c->relay.n_routes + 1) * sizeof(*c->relay.routes));
+    c->trust_places = loader_room(l, (c->n_trusts + 1) * sizeof(*c->trust_places));
+    c->identity_places = loader_room(l, (c->n_identities + 1) * sizeof(*c->identity_places));
+    c->passwords_places = loader_room(l, (c->n_passwords + 1) * sizeof(*c->passwords_places));
+    c->listener_places = loader_room(l, (c->n_listeners + 1) * sizeof(*c->listener_places));
+    c->route_places = loader_room(l, (c->relay.n_routes + 1) * sizeof(*c->route_places));
+    return l->error == 0;
 }
 
-static void load_items(struct loader *l)
+static void load_items(struct loader *l, struct config *c)
 {
     size_t seen[ARRAY_LEN(block_kinds)] = {0};
     for (const struct conf_node *n = l->root->items; n; n = n->next) {
         const struct block_kind *kind = find_kind(n->name);
         if (!n->is_block && kind) {
-            config_mistake(l, n, "\"%s\" is a block; write %s %s%s{ ... }", n->name, n->name,
+            loader_mistake(l, n, "\"%s\" is a block; write %s %s%s{ ... }", n->name, n->name,
                            kind->title ? kind->title : "", kind->title ? " " : "");
         } else if (!n->is_block) {
-            setting_read(l, l->root, n, global_settings, l->config);
+            setting_read(l, l->root, n, global_settings, c);
         } else if (!kind) {
             unknown_block(l, n);
         } else {
             check_title(l, n, kind);
-            kind->load(l, n, seen[kind - block_kinds]++);
+            kind->load(l, c, n, seen[kind - block_kinds]++);
         }
     }
 }
@@ -513,13 +424,13 @@ static char *machine_name(struct loader *l)
 {
     char name[256] = "localhost";
     if (gethostname(name, sizeof(name) - 1) < 0)
-        return config_keep(l, "localhost");
+        return loader_keep(l, "localhost");
     struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *found = NULL;
     const char *best = name;
     if (!strchr(name, '.') && getaddrinfo(name, NULL, &hints, &found) == 0 && found->ai_canonname &&
         value_is_domain(found->ai_canonname))
         best = found->ai_canonname;
-    char *copy = config_keep(l, best);
+    char *copy = loader_keep(l, best);
     if (found)
         freeaddrinfo(found);
     return copy;
@@ -532,20 +443,19 @@ static unsigned processors(void)
     return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
 }
 
-static void fill_defaults(struct loader *l)
+static void fill_defaults(struct loader *l, struct config *c)
 {
-    struct config *c = l->config;
     if (!c->hostname)
         c->hostname = machine_name(l);
     c->relay.hostname = c->hostname;
     if (c->workers == 0)
         c->workers = processors();
     if (!c->user && geteuid() == 0 && getpwnam("postern"))
-        c->user = config_keep(l, "postern");
+        c->user = loader_keep(l, "postern");
     if (c->n_identities == 0) {
         c->n_identities = 1;
         c->identity_places[0] = (struct config_place){c->path, 1};
-        c->identities[0] = (struct identity_config){.name = config_keep(l, "san-email"),
+        c->identities[0] = (struct identity_config){.name = loader_keep(l, "san-email"),
                                                     .source = CERT_SOURCE_SAN_EMAIL};
     }
 }
@@ -553,7 +463,7 @@ static void fill_defaults(struct loader *l)
 static struct config *new_config(void)
 {
     struct config *c = xcalloc(1, sizeof(*c));
-    arena_init(&c->memory, CONFIG_MEMORY_MAX);
+    arena_init(&c->memory, LOADER_MEMORY_MAX);
     c->log_level = LOG_LEVEL_INFO;
     c->ocsp_timeout_ms = 5000;
     c->reload_interval_ms = 2000;
@@ -565,42 +475,29 @@ static struct config *new_config(void)
     return c;
 }
 
-int config_read(const char *path, struct config **ret, config_finding_fn *report, void *arg)
+int config_read(const char *path, struct config **ret, loader_finding_fn *report, void *arg)
 {
     struct config *c = new_config();
-    struct loader l = {.memory = &c->memory, .config = c, .report = report, .arg = arg};
-    int error = 0;
-    l.path = c->path = config_keep(&l, path);
-    l.root = conf_read(path, &c->memory, config_syntax_mistake, &l, &error);
-    if (l.root && make_room(&l)) {
-        load_items(&l);
-        fill_defaults(&l);
-        rules_whole(&l);
+    struct loader l = {.memory = &c->memory, .report = report, .arg = arg};
+    c->path = loader_keep(&l, path);
+    if (loader_read(&l, path) && make_room(&l, c)) {
+        load_items(&l, c);
+        fill_defaults(&l, c);
+        rules_whole(&l, c);
     }
-    config_tell_findings(&l);
-    if (l.out_of_memory)
-        error = -ENOMEM;
-    if (error < 0 || l.mistakes > 0) {
+    int r = loader_finish(&l);
+    if (r != 0) {
         config_free(c);
-        return error < 0 ? error : (int)l.mistakes;
+        return r;
     }
     *ret = c;
     return 0;
 }
 
-void config_report_line(void *arg, const struct config_finding *f)
+int config_load(const char *path, struct config **ret, loader_line_fn *report, void *arg)
 {
-    struct config_lines *to = arg;
-    char line[1024];
-    (void)snprintf(line, sizeof(line), "%s:%u: %s%s", f->file, f->line,
-                   f->is_warning ? "warning: " : "", f->text);
-    to->report(to->arg, line);
-}
-
-int config_load(const char *path, struct config **ret, config_report_fn *report, void *arg)
-{
-    struct config_lines to = {report, arg};
-    return config_read(path, ret, config_report_line, &to);
+    struct loader_lines to = {report, arg};
+    return config_read(path, ret, loader_report_line, &to);
 }
 
 void config_free(struct config *c)

@@ -1,7 +1,7 @@
 /* config.h - the configuration file, read, checked and held as plain values.
  *
- * conf.h reads the syntax, config.c knows the settings (one table a block), config_rules.c what must hold between
- * them.  Every mistake is reported with file, line and what would be right; unknown settings are
+ * conf/ reads the syntax and single values, config.c knows the settings (one table a block), config_rules.c what must hold
+ * between them.  Every mistake is reported with file, line and what would be right; unknown settings are
  * mistakes.  postern.conf(5) documents each setting with its default.
  *
  * A relative path starts at the folder of the file it is written in.
@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "conf/loader.h"
 #include "relay/relay.h"
 #include "server/settings.h"
 
@@ -52,23 +53,14 @@ struct config {
     struct arena memory;                                                /* holds everything above */
 };
 
-struct config_finding {
-    const char *file;
-    unsigned line;
-    bool is_warning;  /* legal, but hardly meant */
-    const char *text; /* what is wrong; what would be right */
-};
-typedef void config_finding_fn(void *arg, const struct config_finding *f);
-
 /* Reports each mistake and returns how many there were (warnings are reported, not counted), or -errno when
  * the file cannot be read (also reported).  *ret is set only with 0. */
 MUST_USE int
-config_read(const char *path, struct config **ret, config_finding_fn *report, void *arg);
+config_read(const char *path, struct config **ret, loader_finding_fn *report, void *arg);
 
-/* The same, each finding as one line of text: "file:line: what is wrong; what would be right". */
-typedef void config_report_fn(void *arg, const char *line);
+/* The same, each finding as one line of text. */
 MUST_USE int
-config_load(const char *path, struct config **ret, config_report_fn *report, void *arg);
+config_load(const char *path, struct config **ret, loader_line_fn *report, void *arg);
 
 void config_free(struct config *c); /* NULL is fine */
 

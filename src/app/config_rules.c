@@ -1,7 +1,7 @@
 #include "app/config_internal.h"
 
-#include "app/config_value.h"
-#include "app/suggest.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 #include "smtp/address.h"
 
 #include <grp.h>
@@ -10,13 +10,6 @@
 static bool is_written(const struct conf_node *block, const char *name)
 {
     return conf_find(block, name) != NULL;
-}
-
-/* The item to blame: the setting if it is written, else the block. */
-static const struct conf_node *place_of(const struct conf_node *block, const char *name)
-{
-    const struct conf_node *n = conf_find(block, name);
-    return n ? n : block;
 }
 
 static bool trust_exists(struct loader *l, const char *name)
@@ -44,15 +37,15 @@ static void check_trust_names(struct loader *l,
                               char *const *names,
                               size_t n_names)
 {
-    const struct conf_node *at = place_of(block, "trust");
+    const struct conf_node *at = conf_place(block, "trust");
     for (size_t i = 0; i < n_names; i++) {
         if (trust_exists(l, names[i]))
             continue;
         const char *near = trust_near(l, names[i]);
         if (near)
-            config_mistake(l, at, "there is no trust \"%s\"; did you mean \"%s\"?", names[i], near);
+            loader_mistake(l, at, "there is no trust \"%s\"; did you mean \"%s\"?", names[i], near);
         else
-            config_mistake(l, at, "there is no trust \"%s\"; write trust %s { ca = {\"FILE\"} }",
+            loader_mistake(l, at, "there is no trust \"%s\"; write trust %s { ca = {\"FILE\"} }",
                            names[i], names[i]);
     }
 }
@@ -63,7 +56,7 @@ void rules_trust(struct loader *l, const struct conf_node *block, struct trust_c
     if (pin && pin->values && !ca)
         return;
     if (!ca || (ca->is_list && !ca->values))
-        config_mistake(
+        loader_mistake(
             l, block,
             "trust \"%s\" names no CA, so nobody is trusted; write ca = {\"/path/ca.pem\"}",
             t->name);
@@ -84,7 +77,7 @@ identity_steps(struct loader *l, const struct conf_node *block, const struct ide
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         if (cert_rule_check(&steps[i], why) == 0)
             continue;
-        config_mistake(l, place_of(block, settings[i]), "%s", why);
+        loader_mistake(l, conf_place(block, settings[i]), "%s", why);
         return;
     }
 }
@@ -93,10 +86,10 @@ void rules_identity(struct loader *l, const struct conf_node *block, struct iden
 {
     bool source = is_written(block, "source"), subject = is_written(block, "subject");
     if (!source && !subject)
-        config_mistake(l, block, "identity \"%s\" has no source; write source = san-email",
+        loader_mistake(l, block, "identity \"%s\" has no source; write source = san-email",
                        id->name);
     else if (source && subject)
-        config_mistake(l, place_of(block, "subject"),
+        loader_mistake(l, conf_place(block, "subject"),
                        "\"subject\" is a source of its own; keep it or \"source\"");
     if (subject)
         id->source = CERT_SOURCE_SUBJECT;
@@ -107,7 +100,7 @@ void rules_identity(struct loader *l, const struct conf_node *block, struct iden
 void rules_passwords(struct loader *l, const struct conf_node *block, struct passwords_config *p)
 {
     if (is_written(block, "table") == is_written(block, "dovecot"))
-        config_mistake(l, block,
+        loader_mistake(l, block,
                        "passwords \"%s\" %s; write either table = \"FILE\" or dovecot = "
                        "\"/run/dovecot/auth-client\"",
                        p->name, is_written(block, "table") ? "has two sources" : "has no source");
@@ -122,22 +115,22 @@ static void listener_server_certificate(struct loader *l,
     bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
     if (ls->tls == LISTENER_TLS_NONE) {
         if (certificate || key)
-            config_warning(l, place_of(b, certificate ? "certificate" : "key"),
+            loader_warning(l, conf_place(b, certificate ? "certificate" : "key"),
                            "unused: this listener has tls = none");
         return;
     }
     const char *mode = ls->tls == LISTENER_TLS_STARTTLS ? "starttls" : "implicit";
     if (!certificate && !key)
-        config_mistake(l, b,
+        loader_mistake(l, b,
                        "listener \"%s\" has tls = %s and no certificate; write certificate = "
                        "\"FILE\" and key = \"FILE\"",
                        ls->name, mode);
     else if (!key)
-        config_mistake(l, place_of(b, "certificate"),
+        loader_mistake(l, conf_place(b, "certificate"),
                        "there is a certificate without its key; write key = \"FILE\" (it may be "
                        "the same file)");
     else if (!certificate)
-        config_mistake(l, place_of(b, "key"),
+        loader_mistake(l, conf_place(b, "key"),
                        "there is a key without its certificate; write certificate = \"FILE\" (it "
                        "may be the same file)");
 }
@@ -163,19 +156,19 @@ static void
 listener_without_tls(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
     if (ls->client_certificate != TLS_CLIENT_CERT_OFF)
-        config_mistake(l, place_of(b, "client-certificate"),
+        loader_mistake(l, conf_place(b, "client-certificate"),
                        "a certificate comes with TLS, and this listener has tls = none; write tls "
                        "= starttls or client-certificate = off");
     else if (ls->cert_auth != CERT_AUTH_OFF)
-        config_mistake(l, place_of(b, "certificate-auth"),
+        loader_mistake(l, conf_place(b, "certificate-auth"),
                        "a certificate comes with TLS, and this listener has tls = none; write tls "
                        "= starttls or certificate-auth = off");
     else if (ls->n_trust)
-        config_mistake(l, place_of(b, "trust"),
+        loader_mistake(l, conf_place(b, "trust"),
                        "a certificate comes with TLS, and this listener has tls = none; write tls "
                        "= starttls or leave trust out");
     if (ls->require_tls)
-        config_mistake(l, place_of(b, "require-tls"),
+        loader_mistake(l, conf_place(b, "require-tls"),
                        "require-tls = yes with tls = none shuts everybody out; write tls = "
                        "starttls or require-tls = no");
 }
@@ -185,7 +178,7 @@ static void
 listener_behind_proxy(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
     if (ls->client_certificate != TLS_CLIENT_CERT_OFF)
-        config_mistake(l, place_of(b, "client-certificate"),
+        loader_mistake(l, conf_place(b, "client-certificate"),
                        "with tls = none the proxy asks for certificates; leave client-certificate "
                        "out");
 }
@@ -196,26 +189,26 @@ static void listener_client_certificates(struct loader *l,
 {
     bool asked = ls->client_certificate != TLS_CLIENT_CERT_OFF;
     if (asked && !ls->n_trust && !ls->n_peers && !is_written(b, "trust") && !is_written(b, "peers"))
-        config_mistake(l, place_of(b, "client-certificate"),
+        loader_mistake(l, conf_place(b, "client-certificate"),
                        "certificates are asked for and nobody's count; write trust = {NAME} or "
                        "client-certificate = off");
     if (ls->cert_auth != CERT_AUTH_OFF && !asked)
-        config_mistake(
-            l, place_of(b, "certificate-auth"),
+        loader_mistake(
+            l, conf_place(b, "certificate-auth"),
             "certificate-auth = %s needs certificates; write %s or certificate-auth = off",
             ls->cert_auth == CERT_AUTH_EXPLICIT ? "explicit" : "implicit",
             is_written(b, "client-certificate") ? "client-certificate = request"
                                                 : "trust = {NAME}");
     else if (ls->cert_auth != CERT_AUTH_OFF && !ls->n_trust && !is_written(b, "trust") &&
              ls->n_peers)
-        config_mistake(l, place_of(b, "certificate-auth"),
+        loader_mistake(l, conf_place(b, "certificate-auth"),
                        "peers relay without logging in; who logs in needs trust = {NAME}, or write "
                        "certificate-auth = off");
     if (!asked && ls->n_trust)
-        config_warning(l, place_of(b, "trust"),
+        loader_warning(l, conf_place(b, "trust"),
                        "unused: client-certificate = off asks nobody for a certificate");
     else if (ls->n_trust && ls->role == ROLE_RELAY && !is_written(b, "certificate-auth"))
-        config_warning(l, place_of(b, "trust"),
+        loader_warning(l, conf_place(b, "trust"),
                        "unused: on a relay listener nobody logs in unless it says certificate-auth "
                        "= explicit or implicit");
 }
@@ -224,7 +217,7 @@ static void
 listener_workarounds(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
     if (is_written(b, "workarounds") && ls->workarounds && ls->cert_auth != CERT_AUTH_IMPLICIT)
-        config_warning(l, place_of(b, "workarounds"),
+        loader_warning(l, conf_place(b, "workarounds"),
                        "auth-answered-by-command acts with certificate-auth = implicit only");
 }
 
@@ -233,24 +226,24 @@ listener_role_rules(struct loader *l, const struct conf_node *b, const struct li
 {
     const struct conf_node *peers = conf_find(b, "peers");
     if (peers && ls->role != ROLE_RELAY)
-        config_mistake(l, peers,
+        loader_mistake(l, peers,
                        "peers relay without logging in, which a submission listener never allows; "
                        "write role = relay or trust = {NAME}");
     else if (peers && ls->client_certificate == TLS_CLIENT_CERT_OFF)
-        config_mistake(l, peers,
+        loader_mistake(l, peers,
                        "peers are known by their certificates, and none is asked for; write "
                        "client-certificate = request with TLS");
     if (ls->role == ROLE_SUBMISSION && ls->cert_auth == CERT_AUTH_OFF &&
         ls->client_certificate == TLS_CLIENT_CERT_OFF && !ls->passwords && !ls->n_xclients)
-        config_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME} or passwords = NAME",
+        loader_warning(l, b, "nobody can log in on listener \"%s\"; write trust = {NAME} or passwords = NAME",
                        ls->name);
     const struct conf_node *hold = conf_find(b, "future-release");
     if (hold && ls->role == ROLE_RELAY)
-        config_mistake(l, hold,
+        loader_mistake(l, hold,
                        "only a submission listener may hold mail for its sender (RFC 4865); remove "
                        "future-release");
     if (ls->recipients_max < 100)
-        config_warning(l, place_of(b, "recipients"),
+        loader_warning(l, conf_place(b, "recipients"),
                        "RFC 5321 4.5.3.1.8 asks for at least 100 recipients a message");
 }
 
@@ -269,13 +262,13 @@ static void listener_mechanisms(struct loader *l,
                                 const struct conf_node *source)
 {
     if (ls->mechanisms == 0)
-        config_mistake(l, place_of(b, "mechanisms"),
+        loader_mistake(l, conf_place(b, "mechanisms"),
                        "no mechanism takes the passwords; write mechanisms = {plain}");
     if (conf_find(source, "dovecot") && ls->mechanisms & (MECHANISM_SCRAM | MECHANISM_SCRAM_PLUS))
-        config_mistake(l, place_of(b, "mechanisms"),
+        loader_mistake(l, conf_place(b, "mechanisms"),
                        "SCRAM needs passwords with a table; Dovecot is asked with plain or login");
     if (ls->tls == LISTENER_TLS_NONE)
-        config_mistake(l, place_of(b, "passwords"),
+        loader_mistake(l, conf_place(b, "passwords"),
                        "passwords are taken inside TLS only, and this listener has tls = none");
 }
 
@@ -283,7 +276,7 @@ static void listener_mechanisms(struct loader *l,
 static void listener_xclient(struct loader *l, const struct conf_node *b, const struct listener_config *ls)
 {
     if (ls->n_xclients && ls->need != NEED_ANY)
-        config_warning(l, place_of(b, "xclient"),
+        loader_warning(l, conf_place(b, "xclient"),
                        "who logged in at the proxy is nobody here: that counts with require = any only");
 }
 
@@ -291,18 +284,18 @@ static void listener_passwords(struct loader *l, const struct conf_node *b, cons
 {
     const struct conf_node *source = ls->passwords ? find_block(l, "passwords", ls->passwords) : NULL;
     if (ls->passwords && !source)
-        config_mistake(l, place_of(b, "passwords"),
+        loader_mistake(l, conf_place(b, "passwords"),
                        "there is no passwords \"%s\"; write passwords %s { table = \"FILE\" }",
                        ls->passwords, ls->passwords);
     else if (source)
         listener_mechanisms(l, b, ls, source);
     else if (is_written(b, "mechanisms"))
-        config_warning(l, place_of(b, "mechanisms"), "unused: this listener has no passwords");
+        loader_warning(l, conf_place(b, "mechanisms"), "unused: this listener has no passwords");
     if ((ls->need == NEED_PASSWORD || ls->need == NEED_BOTH) && !ls->passwords)
-        config_mistake(l, place_of(b, "require"), "this needs passwords; write passwords = NAME");
+        loader_mistake(l, conf_place(b, "require"), "this needs passwords; write passwords = NAME");
     if ((ls->need == NEED_CERTIFICATE || ls->need == NEED_BOTH) &&
         ls->client_certificate == TLS_CLIENT_CERT_OFF)
-        config_mistake(l, place_of(b, "require"), "this needs client certificates; write trust = {NAME}");
+        loader_mistake(l, conf_place(b, "require"), "this needs client certificates; write trust = {NAME}");
 }
 
 /* A table that nothing reads, or a rule without its table. */
@@ -310,17 +303,17 @@ static void listener_table(
     struct loader *l, const struct conf_node *b, const char *setting, const char *rule, bool wanted)
 {
     if (wanted && !is_written(b, setting))
-        config_mistake(l, place_of(b, rule), "%s = table needs the table; write %s = \"FILE\"",
+        loader_mistake(l, conf_place(b, rule), "%s = table needs the table; write %s = \"FILE\"",
                        rule, setting);
     else if (!wanted && is_written(b, setting))
-        config_warning(l, place_of(b, setting), "unused: only %s = table looks at it", rule);
+        loader_warning(l, conf_place(b, setting), "unused: only %s = table looks at it", rule);
 }
 
 void rules_listener(struct loader *l, const struct conf_node *b, struct listener_config *ls)
 {
     const struct conf_node *address = conf_find(b, "address");
     if (!address || (address->is_list && !address->values))
-        config_mistake(l, b, "listener \"%s\" has no address; write address = \"*:587\"", ls->name);
+        loader_mistake(l, b, "listener \"%s\" has no address; write address = \"*:587\"", ls->name);
     check_trust_names(l, b, ls->trust, ls->n_trust);
     listener_client_defaults(b, ls);
     listener_server_certificate(l, b, ls);
@@ -334,7 +327,7 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
     listener_passwords(l, b, ls);
     listener_xclient(l, b, ls);
     if (ls->limits && !find_block(l, "limits", ls->limits))
-        config_mistake(l, place_of(b, "limits"),
+        loader_mistake(l, conf_place(b, "limits"),
                        "there is no limits \"%s\"; write limits %s { messages-per-minute = 60 }",
                        ls->limits, ls->limits);
     listener_table(l, b, "senders", "sender", ls->sender == SENDER_TABLE);
@@ -346,12 +339,12 @@ void rules_listener(struct loader *l, const struct conf_node *b, struct listener
 
 static void route_domain(struct loader *l, const struct conf_node *b, struct route_config *r)
 {
-    char *domain = config_keep(l, b->title ? b->title : "");
+    char *domain = loader_keep(l, b->title ? b->title : "");
     for (char *p = domain; *p; p++)
         *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
     r->domain = domain;
     if (b->title && !value_is_domain(domain))
-        config_mistake(l, b,
+        loader_mistake(l, b,
                        "\"%s\" is no domain; write route example.org { ... } (an international "
                        "name in its xn-- form) or route default { ... }",
                        b->title);
@@ -372,14 +365,14 @@ static void route_kind(struct loader *l,
         if (!n || (i == ROUTE_DISCARD && !d->discard))
             continue;
         if (first)
-            config_mistake(l, n, "a route goes one way, and this one has both %s and %s; keep one",
+            loader_mistake(l, n, "a route goes one way, and this one has both %s and %s; keep one",
                            first->name, n->name);
         else
             r->kind = (enum route_kind)i;
         first = first ? first : n;
     }
     if (!first)
-        config_mistake(l, b,
+        loader_mistake(l, b,
                        "route \"%s\" leads nowhere; write smtp = \"HOST:PORT\", lmtp = "
                        "\"/path/socket\", maildir = \"/path/%%u\" or discard = yes",
                        r->domain);
@@ -394,11 +387,11 @@ static void route_next_hop(struct loader *l,
     const char *port = r->kind == ROUTE_LMTP ? "24" : d->tls == TLS_WORD_IMPLICIT ? "465" : "25";
     if (!text)
         return;
-    const struct conf_node *n = place_of(b, r->kind == ROUTE_SMTP ? "smtp" : "lmtp");
+    const struct conf_node *n = conf_place(b, r->kind == ROUTE_SMTP ? "smtp" : "lmtp");
     if (r->kind == ROUTE_LMTP && text[0] == '/')
         r->path = text;
     else if (value_host_port(text, port, l->memory, &r->host, &r->port) < 0)
-        config_mistake(
+        loader_mistake(
             l, n,
             "\"%s\" is no next hop; write %s = \"mail.example.net:%s\" or \"[2001:db8::1]:%s\"%s",
             text, n->name, port, port, r->kind == ROUTE_LMTP ? ", or \"/path/socket\"" : "");
@@ -414,7 +407,7 @@ static void route_maildir(struct loader *l,
     for (const char *p = d->maildir; (p = strchr(p, '%')) != NULL; p += 2) {
         if (strchr("ud%", p[1]) && p[1])
             continue;
-        config_mistake(l, place_of(b, "maildir"),
+        loader_mistake(l, conf_place(b, "maildir"),
                        "\"%%\" stands for nothing here; write %%u for the local part, %%d for the "
                        "domain, %%%% for a percent sign");
         return;
@@ -456,7 +449,7 @@ route_without_network(struct loader *l, const struct conf_node *b, const struct 
     for (size_t i = 0; i < count; i++) {
         const struct conf_node *n = conf_find(b, names[i]);
         if (n)
-            config_mistake(l, n, "\"%s\" has no meaning for a %s; leave it out", names[i],
+            loader_mistake(l, n, "\"%s\" has no meaning for a %s; leave it out", names[i],
                            is_socket ? "UNIX socket" : "route without a next hop");
     }
 }
@@ -468,25 +461,25 @@ static void route_credentials(struct loader *l,
 {
     bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
     if (certificate != key)
-        config_mistake(
-            l, place_of(b, certificate ? "certificate" : "key"),
+        loader_mistake(
+            l, conf_place(b, certificate ? "certificate" : "key"),
             "certificate and key go together; write the other one too (it may be the same file)");
     if (d->login != ROUTE_LOGIN_NONE && !certificate && !key)
-        config_mistake(
-            l, place_of(b, "login"),
+        loader_mistake(
+            l, conf_place(b, "login"),
             "login needs something to show; write certificate = \"FILE\" and key = \"FILE\"");
     if (d->login != ROUTE_LOGIN_NONE && r->kind == ROUTE_LMTP)
-        config_mistake(l, place_of(b, "login"), "there is no login with LMTP; leave it out");
+        loader_mistake(l, conf_place(b, "login"), "there is no login with LMTP; leave it out");
     if (r->tls == ROUTE_TLS_OFF && (certificate || key))
-        config_mistake(l, place_of(b, "tls"), "a certificate needs TLS; write tls = verify");
+        loader_mistake(l, conf_place(b, "tls"), "a certificate needs TLS; write tls = verify");
     if ((r->tls == ROUTE_TLS_OFF || r->tls == ROUTE_TLS_REQUIRE ||
          r->tls == ROUTE_TLS_OPPORTUNISTIC) &&
         is_written(b, "ca"))
-        config_warning(l, place_of(b, "ca"),
+        loader_warning(l, conf_place(b, "ca"),
                        "unused: only tls = verify and tls = implicit look at who the next hop is");
     if (d->login != ROUTE_LOGIN_NONE && r->tls != ROUTE_TLS_OFF && r->tls != ROUTE_TLS_VERIFY)
-        config_warning(
-            l, place_of(b, "tls"),
+        loader_warning(
+            l, conf_place(b, "tls"),
             "this logs in at a next hop whose name was not verified; write tls = verify");
 }
 
@@ -511,9 +504,8 @@ void rules_route(struct loader *l,
 /* ---- the whole ---- */
 
 /* Addresses may stand in a list, so each is compared with every one before it. */
-static void check_collisions(struct loader *l, size_t i, size_t j)
+static void check_collisions(struct loader *l, const struct config *c, size_t i, size_t j)
 {
-    const struct config *c = l->config;
     const struct listener_config *ls = &c->listeners[i];
     struct endpoint mine, other;
     if (value_endpoint(ls->addresses[j], &mine) < 0)
@@ -525,7 +517,7 @@ static void check_collisions(struct loader *l, size_t i, size_t j)
                 !endpoint_collides(&mine, &other))
                 continue;
             const struct conf_node at = {.file = c->listener_places[i].file, .line = ls->line};
-            config_mistake(l, &at,
+            loader_mistake(l, &at,
                            "listener \"%s\" wants %s, which listener \"%s\" of line %u has as %s; "
                            "give each its own",
                            ls->name, ls->addresses[j], before->name, before->line,
@@ -535,27 +527,25 @@ static void check_collisions(struct loader *l, size_t i, size_t j)
     }
 }
 
-static void check_account(struct loader *l)
+static void check_account(struct loader *l, const struct config *c)
 {
-    const struct config *c = l->config;
     if (c->user && !getpwnam(c->user))
-        config_mistake(
-            l, place_of(l->root, "user"),
+        loader_mistake(
+            l, conf_place(l->root, "user"),
             "there is no user \"%s\" on this machine; make one with `adduser --system --group %s`",
             c->user, c->user);
     if (c->group && !getgrnam(c->group))
-        config_mistake(
-            l, place_of(l->root, "group"),
+        loader_mistake(
+            l, conf_place(l->root, "group"),
             "there is no group \"%s\" on this machine; make one with `addgroup --system %s`",
             c->group, c->group);
     if (c->group && !c->user)
-        config_mistake(l, place_of(l->root, "group"), "a group without a user; write user = NAME");
+        loader_mistake(l, conf_place(l->root, "group"), "a group without a user; write user = NAME");
 }
 
 /* RFC 5321 4.5.3.2: less is the operator's right, and leaves slow next hops behind (REL-03). */
-static void check_patience(struct loader *l, const struct conf_node *b)
+static void check_patience(struct loader *l, const struct conf_node *b, const struct link_timeouts *t)
 {
-    const struct link_timeouts *t = &l->config->relay.timeouts;
     const struct {
         const char *name;
         int64_t ms, least_s;
@@ -568,57 +558,55 @@ static void check_patience(struct loader *l, const struct conf_node *b)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].ms && rows[i].ms < rows[i].least_s * 1000)
-            config_warning(l, place_of(b, rows[i].name),
+            loader_warning(l, conf_place(b, rows[i].name),
                            "RFC 5321 4.5.3.2 asks for at least %lld minutes",
                            (long long)rows[i].least_s / 60);
 }
 
-static void check_delivery(struct loader *l)
+static void check_delivery(struct loader *l, const struct relay_config *rc)
 {
-    const struct relay_config *rc = &l->config->relay;
     const struct conf_node *b = conf_find(l->root, "delivery");
     if (!b)
         return;
-    check_patience(l, b);
+    check_patience(l, b, &rc->timeouts);
     struct smtp_path path;
     int64_t retry_min = rc->retry_min_ms ? rc->retry_min_ms : 300000;
     int64_t retry_max = rc->retry_max_ms ? rc->retry_max_ms : 4 * 3600000;
     int64_t expire = rc->expire_ms ? rc->expire_ms : 5 * 86400000ll;
     if (retry_min > retry_max)
-        config_mistake(l, place_of(b, is_written(b, "retry-max") ? "retry-max" : "retry-min"),
+        loader_mistake(l, conf_place(b, is_written(b, "retry-max") ? "retry-max" : "retry-min"),
                        "retry-min is above retry-max (5m and 4h unless written)");
     if (retry_min > expire)
-        config_mistake(
-            l, place_of(b, is_written(b, "expire") ? "expire" : "retry-min"),
+        loader_mistake(
+            l, conf_place(b, is_written(b, "expire") ? "expire" : "retry-min"),
             "mail would expire before it is tried again; expire must be above retry-min");
     if (rc->postmaster && smtp_mailbox_parse(str_of(rc->postmaster), false, &path) != PATH_OK)
-        config_mistake(l, place_of(b, "postmaster"),
+        loader_mistake(l, conf_place(b, "postmaster"),
                        "\"%s\" is no mail address; write postmaster = \"postmaster@example.org\"",
                        rc->postmaster);
 }
 
-void rules_whole(struct loader *l)
+void rules_whole(struct loader *l, const struct config *c)
 {
-    const struct config *c = l->config;
     if (c->n_listeners == 0)
-        config_mistake(
+        loader_mistake(
             l, l->root,
             "there is no listener; write listener submission { address = \"*:587\" ... }");
     for (size_t i = 0; i < c->n_listeners; i++) {
         for (size_t j = 0; j < c->listeners[i].n_addresses; j++)
-            check_collisions(l, i, j);
+            check_collisions(l, c, i, j);
     }
-    check_account(l);
-    check_delivery(l);
+    check_account(l, c);
+    check_delivery(l, &c->relay);
     bool has_default = false;
     for (size_t i = 0; i < c->relay.n_routes; i++)
         has_default |= strcmp(c->relay.routes[i].domain, "default") == 0;
     if (c->relay.n_routes == 0)
-        config_mistake(l, l->root,
+        loader_mistake(l, l->root,
                        "there is no route, so no recipient can be accepted; write route default { "
                        "smtp = \"HOST:PORT\" }");
     else if (!has_default)
-        config_warning(
+        loader_warning(
             l, l->root,
             "there is no route default: recipients in domains without a route are refused");
 }

@@ -7,7 +7,7 @@
 #include "app/cmd_report.h"
 #include "app/cmd_send.h"
 #include "app/cmd_serve.h"
-#include "app/suggest.h"
+#include "conf/suggest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include "app/send_conf.h"
 
-#include "app/config_setting.h"
-#include "app/config_value.h"
-#include "app/suggest.h"
+#include "conf/setting.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ read_file_name(struct loader *l, const struct conf_node *n, const struct setting
         return;
     }
     size_t size = strlen(home) + strlen(n->values->text);
-    char *path = config_room(l, size);
+    char *path = loader_room(l, size);
     if (path)
         (void)snprintf(path, size, "%s%s", home, n->values->text + 1);
     memcpy((char *)block + s->field, &path, sizeof(path));
@@ -48,7 +48,7 @@ read_password(struct loader *l, const struct conf_node *n, const struct setting 
 {
     (void)s;
     (void)block;
-    config_mistake(l, n,
+    loader_mistake(l, n,
                    "a password does not stand in this file; write it into one of its own that only "
                    "you can read, and password-file = \"FILE\", or password-command = \"COMMAND\"");
 }
@@ -59,14 +59,14 @@ read_host(struct loader *l, const struct conf_node *n, const struct setting *s, 
     struct account *a = block;
     (void)s;
     if (!n->values || n->is_list || !*n->values->text) {
-        config_mistake(l, n, "\"host\" names one server; write host = \"mail.example.org\"");
+        loader_mistake(l, n, "\"host\" names one server; write host = \"mail.example.org\"");
         return;
     }
     const char *port = NULL;
     uint64_t number = 0;
     if (value_host_port(n->values->text, "0", l->memory, &a->host, &port) < 0 ||
         str_to_u64(str_of(port), 65535, &number) < 0)
-        config_mistake(l, n,
+        loader_mistake(l, n,
                        "\"%s\" is no server; write host = \"mail.example.org\", or "
                        "\"mail.example.org:587\"",
                        n->values->text);
@@ -109,46 +109,40 @@ static const struct setting global_settings[] = {
 
 /* ---- what must hold between settings ---- */
 
-static const struct conf_node *place_of(const struct conf_node *block, const char *name)
-{
-    const struct conf_node *n = conf_find(block, name);
-    return n ? n : block;
-}
-
 static void check_login(struct loader *l, const struct conf_node *b, const struct account *a)
 {
     bool password = a->password_file || a->password_command;
     bool certificate = a->login == ACCOUNT_LOGIN_EXTERNAL || a->login == ACCOUNT_LOGIN_IMPLICIT;
     bool by_password = a->login == ACCOUNT_LOGIN_PLAIN || a->login == ACCOUNT_LOGIN_SCRAM;
     if (certificate && !a->certificate)
-        config_mistake(
-            l, place_of(b, "login"),
+        loader_mistake(
+            l, conf_place(b, "login"),
             "this login is by certificate and there is none; write certificate = \"FILE\"");
     if (by_password && (!a->user || !password))
-        config_mistake(l, place_of(b, "login"),
+        loader_mistake(l, conf_place(b, "login"),
                        "this login is by password; write user = \"NAME\" and password-file = "
                        "\"FILE\" or password-command = \"COMMAND\"");
     if (a->password_file && a->password_command)
-        config_mistake(l, place_of(b, "password-command"),
+        loader_mistake(l, conf_place(b, "password-command"),
                        "the password comes from a file or from a command; keep one of the two");
     if (password && !a->user)
-        config_mistake(l, place_of(b, a->password_file ? "password-file" : "password-command"),
+        loader_mistake(l, conf_place(b, a->password_file ? "password-file" : "password-command"),
                        "there is a password and nobody it belongs to; write user = \"NAME\"");
 }
 
 static void check_account(struct loader *l, const struct conf_node *b, const struct account *a)
 {
     if (!a->host && !conf_find(b, "host"))
-        config_mistake(l, b, "account \"%s\" names no server; write host = \"mail.example.org\"",
+        loader_mistake(l, b, "account \"%s\" names no server; write host = \"mail.example.org\"",
                        a->name);
     if (a->n_pin > ACCOUNT_PINS_MAX)
-        config_mistake(l, place_of(b, "pin"), "an account has at most %d pins", ACCOUNT_PINS_MAX);
+        loader_mistake(l, conf_place(b, "pin"), "an account has at most %d pins", ACCOUNT_PINS_MAX);
     if (a->key && !a->certificate)
-        config_mistake(l, place_of(b, "key"),
+        loader_mistake(l, conf_place(b, "key"),
                        "there is a key without its certificate; write certificate = \"FILE\"");
     if (a->tls == ACCOUNT_TLS_OFF &&
         (a->certificate || a->password_file || a->password_command || a->ca || a->n_pin))
-        config_mistake(l, place_of(b, "tls"),
+        loader_mistake(l, conf_place(b, "tls"),
                        "without TLS no certificate is shown and no password is sent; leave them "
                        "out, or tls = off");
     check_login(l, b, a);
@@ -162,20 +156,20 @@ static void load_account(struct loader *l,
                          struct account *a,
                          const struct conf_node *root)
 {
-    *a = (struct account){.name = config_keep(l, b->title ? b->title : ""),
+    *a = (struct account){.name = loader_keep(l, b->title ? b->title : ""),
                           .file = b->file,
                           .line = b->line,
                           .system = system};
     if (!b->title)
-        config_mistake(l, b, "this account has no name; write account work { ... }");
-    else if (!config_is_name(b->title))
-        config_mistake(l, b,
+        loader_mistake(l, b, "this account has no name; write account work { ... }");
+    else if (!value_is_name(b->title))
+        loader_mistake(l, b,
                        "\"%s\" is no name for an account; use letters, digits, \"-\", \"_\" "
                        "and \".\"",
                        b->title);
     for (const struct conf_node *n = root->items; b->title && n != b; n = n->next)
         if (n->is_block && n->title && strcmp(n->title, b->title) == 0)
-            config_mistake(l, b, "account \"%s\" is written twice, first on line %u; keep one",
+            loader_mistake(l, b, "account \"%s\" is written twice, first on line %u; keep one",
                            b->title, n->line);
     setting_read_all(l, b, account_settings, a);
     check_account(l, b, a);
@@ -185,11 +179,11 @@ static void unknown_item(struct loader *l, const struct conf_node *n)
 {
     static const char *const names[] = {"account"};
     if (n->is_block && suggest(n->name, names, ARRAY_LEN(names)))
-        config_mistake(l, n, "unknown block \"%s\"; did you mean \"account\"?", n->name);
+        loader_mistake(l, n, "unknown block \"%s\"; did you mean \"account\"?", n->name);
     else if (n->is_block)
-        config_mistake(l, n, "unknown block \"%s\"; there is account NAME { ... }", n->name);
+        loader_mistake(l, n, "unknown block \"%s\"; there is account NAME { ... }", n->name);
     else if (setting_find(account_settings, n->name))
-        config_mistake(l, n, "\"%s\" belongs into an account; write account NAME { %s = ... }",
+        loader_mistake(l, n, "\"%s\" belongs into an account; write account NAME { %s = ... }",
                        n->name, n->name);
 }
 
@@ -205,7 +199,7 @@ static void
 load(struct loader *l, const struct conf_node *root, bool system, struct send_conf *into)
 {
     struct account *all =
-        config_room(l, (into->n_accounts + count_accounts(root) + 1) * sizeof(*all));
+        loader_room(l, (into->n_accounts + count_accounts(root) + 1) * sizeof(*all));
     if (!all)
         return;
     if (into->n_accounts)
@@ -225,24 +219,18 @@ int send_conf_read(struct send_conf *into,
                    const char *path,
                    bool system,
                    bool must_exist,
-                   config_report_fn *report,
+                   loader_line_fn *report,
                    void *arg)
 {
     if (into->memory.max == 0)
-        arena_init(&into->memory, CONFIG_MEMORY_MAX);
+        arena_init(&into->memory, LOADER_MEMORY_MAX);
     if (!must_exist && access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
-    struct config_lines lines = {report, arg};
-    struct loader l = {.memory = &into->memory, .report = config_report_line, .arg = &lines};
-    int error = 0;
-    l.path = config_keep(&l, path);
-    l.root = conf_read(l.path, l.memory, config_syntax_mistake, &l, &error);
-    if (l.root)
+    struct loader_lines lines = {report, arg};
+    struct loader l = {.memory = &into->memory, .report = loader_report_line, .arg = &lines};
+    if (loader_read(&l, path))
         load(&l, l.root, system, into);
-    config_tell_findings(&l);
-    if (l.out_of_memory)
-        error = -ENOMEM;
-    return error < 0 ? error : (int)l.mistakes;
+    return loader_finish(&l);
 }
 
 void send_conf_done(struct send_conf *c)

@@ -6,13 +6,13 @@
  *         certificate = "alice.pem"
  *     }
  *
- * The language is that of postern.conf (conf.h), a relative path starts at the folder of the file, "~/" at home.
+ * The language is that of postern.conf (conf/conf.h), a relative path starts at the folder of the file, "~/" at home.
  * postern-send(1) describes each setting.  No password stands in these files: they name a file or a command.
  */
 #ifndef POSTERN_SEND_CONF_H
 #define POSTERN_SEND_CONF_H
 
-#include "app/config.h"
+#include "conf/loader.h"
 #include "send/account.h"
 
 struct send_conf {
@@ -28,7 +28,7 @@ MUST_USE int send_conf_read(struct send_conf *into,
                             const char *path,
                             bool system,
                             bool must_exist,
-                            config_report_fn *report,
+                            loader_line_fn *report,
                             void *arg);
 void send_conf_done(struct send_conf *c);
 

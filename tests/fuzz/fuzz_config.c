@@ -1,9 +1,9 @@
 /* The configuration's syntax, and every value parser behind it, fed with any text.
  *
  * Files that the text names are not opened: includes are cut out, and what a setting means is left to config_read(). */
-#include "app/conf.h"
-#include "app/config_value.h"
-#include "app/suggest.h"
+#include "conf/conf.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

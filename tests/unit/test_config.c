@@ -1,9 +1,6 @@
 #include "unit.h"
 
-#include "app/conf.h"
 #include "app/config.h"
-#include "app/config_value.h"
-#include "app/suggest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +52,7 @@ static int remove_folder(void **state)
 /* What was reported, one "LINE: text" each; other files than t.conf with their name. */
 static struct buf said;
 
-static void on_finding(void *arg, const struct config_finding *f)
+static void on_finding(void *arg, const struct loader_finding *f)
 {
     (void)arg;
     const char *name = strrchr(f->file, '/') + 1;
@@ -424,25 +421,6 @@ static const struct mistake_row {
     {"expires first", "delivery { expire = 1m }\n", "1: mail would expire before it is tried again"},
     {"postmaster's syntax", "delivery { postmaster = \"a b@example.org\" }\n", "1: \"a b@example.org\" is no mail address"},
     {"postmaster", "delivery { postmaster = root }\n", "1: \"root\" is no mail address"},
-
-    {"no value", "hostname =\nworkers = 2\n", "1: \"hostname\" has no value after \"=\""},
-    {"no equals sign", "workers 2\nlog-level = loud\n", "1: \"workers 2\" is neither setting nor block; write workers = 2"},
-    {"reads on behind", "workers 2\nlog-level = loud\n", "2: \"loud\" is no value"},
-    {"a word alone", "workers\n", "1: \"workers\" is neither setting nor block"},
-    {"string not closed", "user = \"x\nlog-level = loud\n", "1: this string has no end"},
-    {"string not closed, next line", "user = \"x\nlog-level = loud\n", "2: \"loud\" is no value"},
-    {"escape", "user = \"a\\qb\"\n", "1: \"\\q\" means nothing in a string"},
-    {"comment not closed", "\n/* x\n", "2: this comment has no end"},
-    {"block not closed", "\nspool {\n min-free = 1M\n", "2: the block \"spool\" that begins here is not closed"},
-    {"closed too often", "spool { }\n}\n", "2: \"}\" is out of place here"},
-    {"sign out of place", "= 3\nlog-level = loud\n", "1: \"=\" is out of place here"},
-    {"list not closed", "trust a { ca = {ca.pem }\n", "1: the block \"trust a\" that begins here is not closed"},
-    {"list with a sign", "trust a { ca = {ca.pem = } }\n", "1: \"=\" cannot stand in the list of \"ca\""},
-    {"title too many", "trust a b { ca = ca.pem }\n log-level = loud\n", "1: \"trust a\" is neither setting nor block"},
-    {"title too many, reads on", "trust a b {\n ca = ca.pem }\n log-level = loud\n", "3: \"loud\" is no value"},
-    {"include of nothing", "include(\"none.conf\")\n", "1: cannot read"},
-    {"include without a name", "include()\n", "1: not an include; write include(\"file.conf\")"},
-    {"not UTF-8", "hostname = \xff\n", "1: this is not a text file in UTF-8"},
 };
 /* clang-format on */
 
@@ -462,41 +440,6 @@ static void each_mistake_is_named_with_its_line(void **state)
     }
 }
 
-static void all_mistakes_are_told_in_order(void **state)
-{
-    (void)state;
-    static const char text[] =
-        "hostnam = x\n# comment\nspool { colour = blue\n  max-size = 1X }\nworkers 2\n" ROUTE;
-    struct config *c = NULL;
-    assert_int_equal(read_text(text, strlen(text), &c), 5);
-    static const char *const lines[] = {"1: there is no listener", "1: unknown setting",
-                                        "3: unknown", "4: ", "5: "};
-    const char *at = said.data;
-    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-        const char *found = strstr(at, lines[i]);
-        if (i < 2)
-            found = strstr(said.data, lines[i]); /* of one line, in any order */
-        check(lines[i], found);
-        at = found;
-    }
-}
-
-static void a_report_has_an_end(void **state)
-{
-    (void)state;
-    struct buf text = BUF_INIT(1 << 16);
-    for (size_t i = 0; i < 1000; i++)
-        assert_int_equal(buf_puts(&text, "x { }\n"), 0);
-    struct config *c = NULL;
-    assert_in_range(read_text(text.data, text.len, &c), 1000, 1100);
-    assert_non_null(strstr(said.data, "there is more to say"));
-    size_t lines = 0;
-    for (const char *p = said.data; (p = strchr(p, '\n')) != NULL; p++)
-        lines++;
-    assert_int_equal(lines, 101);
-    buf_done(&text);
-}
-
 /* ---- includes ---- */
 
 static void a_file_can_include_another(void **state)
@@ -512,236 +455,6 @@ static void a_file_can_include_another(void **state)
     config_free(c);
 }
 
-static void a_mistake_in_an_included_file_names_it(void **state)
-{
-    (void)state;
-    static const char more[] = "\nlog-level = loud\n",
-                      text[] = "include(\"more.conf\")\nlog-level = info\n";
-    write_file("more.conf", more, strlen(more));
-    struct config *c = NULL;
-    assert_true(read_text(text, strlen(text), &c) > 0);
-    assert_non_null(strstr(said.data, "more.conf:2: \"loud\" is no value"));
-    assert_non_null(strstr(said.data, "\n2: \"log-level\" is set twice"));
-}
-
-static void a_file_cannot_include_itself(void **state)
-{
-    (void)state;
-    static const char loop[] = "include(\"t.conf\")\n", text[] = "include(\"loop.conf\")\n";
-    write_file("loop.conf", loop, strlen(loop));
-    struct config *c = NULL;
-    assert_true(read_text(text, strlen(text), &c) > 0);
-    assert_non_null(strstr(said.data, "includes itself"));
-}
-
-static void what_cannot_be_read_is_said(void **state)
-{
-    (void)state;
-    struct config *c = NULL;
-    buf_clear(&said);
-    assert_int_equal(config_read(path_of("none.conf"), &c, on_finding, NULL), -ENOENT);
-    assert_non_null(strstr(said.data, "cannot read"));
-    assert_int_equal(config_read(folder, &c, on_finding, NULL), -EISDIR);
-    assert_null(c);
-}
-
-static void hostile_text_is_read_to_the_end(void **state)
-{
-    (void)state;
-    struct buf text = BUF_INIT(2 << 20);
-    while (text.len < 100000)
-        assert_int_equal(buf_puts(&text, "a b {"), 0);
-    struct config *c = NULL;
-    assert_true(read_text(text.data, text.len, &c) > 0);
-    assert_non_null(strstr(said.data, "nested too deeply"));
-    buf_clear(&text);
-    while (text.len <= CONF_TEXT_MAX)
-        assert_int_equal(buf_puts(&text, "# a long comment\n"), 0);
-    assert_int_equal(read_text(text.data, text.len, &c), -EFBIG);
-    assert_true(read_text("a\0b", 3, &c) > 0);
-    assert_non_null(strstr(said.data, "not a text file"));
-    assert_true(read_text("\xef\xbb\xbf\r\n", 5, &c) > 0);
-    assert_null(strstr(said.data, "not a text file"));
-    assert_null(c);
-    buf_done(&text);
-}
-
-/* ---- single values ---- */
-
-static void durations_have_units(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *in;
-        int64_t want; /* -1: refused */
-    } rows[] = {
-        {"500ms",                    500      },
-        {"300s",                     300000   },
-        {"5m",                       300000   },
-        {"4H",                       14400000 },
-        {"5d",                       432000000},
-        {"1w",                       604800000},
-        {"0",                        0        },
-        {"5",                        -1       },
-        {"",                         -1       },
-        {"m",                        -1       },
-        {"-5m",                      -1       },
-        {"5 m",                      -1       },
-        {"5mm",                      -1       },
-        {"9223372036854775807w",     -1       },
-        {"99999999999999999999999s", -1       },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        int64_t got = -1;
-        int r = value_duration(rows[i].in, &got);
-        check(rows[i].in, got == rows[i].want && r == (rows[i].want < 0 ? -EINVAL : 0));
-    }
-}
-
-static void sizes_are_powers_of_1024(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *in;
-        uint64_t want; /* 1: refused */
-    } rows[] = {
-        {"1000",      1000       },
-        {"64K",       65536      },
-        {"50m",       50ull << 20},
-        {"2G",        2ull << 30 },
-        {"1T",        1ull << 40 },
-        {"",          1          },
-        {"K",         1          },
-        {"5KB",       1          },
-        {"5 K",       1          },
-        {"16777216T", 1          },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        uint64_t got = 1;
-        int r = value_size(rows[i].in, &got);
-        check(rows[i].in, got == rows[i].want && r == (rows[i].want == 1 ? -EINVAL : 0));
-    }
-}
-
-static void addresses_to_listen_on(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *in;
-        int want; /* kind, -1: refused */
-        unsigned port;
-    } rows[] = {
-        {"127.0.0.1:587",   ENDPOINT_IPV4, 587  },
-        {"[::1]:65535",     ENDPOINT_IPV6, 65535},
-        {"*:25",            ENDPOINT_ANY,  25   },
-        {"unix:/run/x",     ENDPOINT_UNIX, 0    },
-        {"unix:x",          -1,            0    },
-        {"127.0.0.1",       -1,            0    },
-        {"127.0.0.1:",      -1,            0    },
-        {"127.0.0.1:0",     -1,            0    },
-        {"127.0.0.1:65536", -1,            0    },
-        {"127.0.0.1:smtp",  -1,            0    },
-        {"127.1:25",        -1,            0    },
-        {"::1:25",          -1,            0    },
-        {"[::1]25",         -1,            0    },
-        {"[::1",            -1,            0    },
-        {"[127.0.0.1]:25",  -1,            0    },
-        {"[*]:25",          -1,            0    },
-        {"localhost:25",    -1,            0    },
-        {":25",             -1,            0    },
-        {"",                -1,            0    },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct endpoint e = {.port = 0};
-        int r = value_endpoint(rows[i].in, &e);
-        check(rows[i].in, r == (rows[i].want < 0 ? -EINVAL : 0));
-        check(rows[i].in, r < 0 || ((int)e.kind == rows[i].want && e.port == rows[i].port));
-    }
-}
-
-static void addresses_collide(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *a, *b;
-        bool want;
-    } rows[] = {
-        {"127.0.0.1:25", "127.0.0.1:25", true },
-        {"127.0.0.1:25", "127.0.0.1:26", false},
-        {"127.0.0.1:25", "0.0.0.0:25",   false}, /* the kernel prefers the exact one */
-        {"*:25",         "0.0.0.0:25",   true },
-        {"*:25",         "[::]:25",      true },
-        {"*:25",         "127.0.0.1:25", false},
-        {"0.0.0.0:25",   "[::]:25",      false},
-        {"unix:/a",      "unix:/a",      true },
-        {"unix:/a",      "unix:/b",      false},
-        {"unix:/a",      "*:25",         false},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct endpoint a, b;
-        assert_int_equal(value_endpoint(rows[i].a, &a), 0);
-        assert_int_equal(value_endpoint(rows[i].b, &b), 0);
-        check(rows[i].b, endpoint_collides(&a, &b) == rows[i].want);
-        check(rows[i].b, endpoint_collides(&b, &a) == rows[i].want);
-    }
-}
-
-static void next_hops(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *in, *host, *port; /* host NULL: refused */
-    } rows[] = {
-        {"mail.example.net:587",  "mail.example.net", "587" },
-        {"mail.example.net",      "mail.example.net", "25"  },
-        {"192.0.2.1:25",          "192.0.2.1",        "25"  },
-        {"[2001:db8::1]:2525",    "2001:db8::1",      "2525"},
-        {"[2001:db8::1]",         "2001:db8::1",      "25"  },
-        {"[mail.example.net]:25", NULL,               NULL  },
-        {"mail.example.net:",     NULL,               NULL  },
-        {"mail..example.net",     NULL,               NULL  },
-        {"2001:db8::1",           NULL,               NULL  },
-        {":25",                   NULL,               NULL  },
-        {"a b:25",                NULL,               NULL  },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct arena memory;
-        arena_init(&memory, 4096);
-        const char *host = NULL, *port = NULL;
-        int r = value_host_port(rows[i].in, "25", &memory, &host, &port);
-        check(rows[i].in, r == (rows[i].host ? 0 : -EINVAL));
-        check(rows[i].in,
-              r < 0 || (strcmp(host, rows[i].host) == 0 && strcmp(port, rows[i].port) == 0));
-        check(rows[i].in, r == 0 || (!host && !port));
-        arena_done(&memory);
-    }
-}
-
-static void the_nearest_word_is_suggested(void **state)
-{
-    (void)state;
-    static const char *const known[] = {"certificate", "certificate-auth", "client-certificate",
-                                        "tls", "trust"};
-    static const struct {
-        const char *in, *want;
-    } rows[] = {
-        {"certifcate",                                           "certificate"     },
-        {"certificate_auth",                                     "certificate-auth"},
-        {"client-cert",                                          NULL              },
-        {"tsl",                                                  "tls"             },
-        {"tursts",                                               "trust"           },
-        {"x",                                                    NULL              },
-        {"",                                                     NULL              },
-        {"ssl",                                                  NULL              },
-        {"a-word-longer-than-any-setting-of-any-block-there-is", NULL              },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const char *got = suggest(rows[i].in, known, ARRAY_LEN(known));
-        check(rows[i].in,
-              got == rows[i].want || (got && rows[i].want && strcmp(got, rows[i].want) == 0));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -752,19 +465,7 @@ int main(void)
         cmocka_unit_test(international_names_of_hosts_become_a_labels),
         cmocka_unit_test(nobody_is_asked_for_a_certificate_unless_it_counts),
         cmocka_unit_test(each_mistake_is_named_with_its_line),
-        cmocka_unit_test(all_mistakes_are_told_in_order),
-        cmocka_unit_test(a_report_has_an_end),
         cmocka_unit_test(a_file_can_include_another),
-        cmocka_unit_test(a_mistake_in_an_included_file_names_it),
-        cmocka_unit_test(a_file_cannot_include_itself),
-        cmocka_unit_test(what_cannot_be_read_is_said),
-        cmocka_unit_test(hostile_text_is_read_to_the_end),
-        cmocka_unit_test(durations_have_units),
-        cmocka_unit_test(sizes_are_powers_of_1024),
-        cmocka_unit_test(addresses_to_listen_on),
-        cmocka_unit_test(addresses_collide),
-        cmocka_unit_test(next_hops),
-        cmocka_unit_test(the_nearest_word_is_suggested),
     };
     int failed = cmocka_run_group_tests(tests, make_folder, remove_folder);
     buf_done(&said);

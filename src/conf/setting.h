@@ -1,8 +1,8 @@
-/* config_setting.h - how the settings of one block are read: a table names them, a reader each stores their values. */
-#ifndef POSTERN_CONFIG_SETTING_H
-#define POSTERN_CONFIG_SETTING_H
+/* setting.h - how the settings of one block are read: a table names them, a reader each stores their values. */
+#ifndef POSTERN_CONF_SETTING_H
+#define POSTERN_CONF_SETTING_H
 
-#include "app/config_internal.h"
+#include "conf/loader.h"
 
 struct word { /* of a setting that takes one of a few; the last has no name */
     const char *name;

@@ -1,4 +1,6 @@
-#include "app/config_value.h"
+#include "conf/value.h"
+
+#include "cert/judge.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -192,6 +194,19 @@ int value_host_port(const char *text,
     *ret_host = host_copy;
     *ret_port = port_copy;
     return 0;
+}
+
+int value_pin(const char *text, char ret_hex[65])
+{
+    bool prefixed = strncmp(text, "sha256:", 7) == 0;
+    return cert_fingerprint_parse(text + (prefixed ? 7 : 0), ret_hex);
+}
+
+bool value_is_name(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 0 && len <= VALUE_NAME_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
 }
 
 bool value_is_domain(const char *text)

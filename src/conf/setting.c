@@ -1,8 +1,9 @@
-#include "app/config_setting.h"
+#include "conf/setting.h"
 
-#include "app/config_value.h"
-#include "app/suggest.h"
 #include "base/net_range.h"
+#include "cert/judge.h"
+#include "conf/suggest.h"
+#include "conf/value.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static const char *one_value(struct loader *l, const struct conf_node *n)
     if (n->values && !n->is_list)
         return n->values->text;
     if (n->is_list)
-        config_mistake(l, n, "\"%s\" takes one value, not a list; write %s = VALUE", n->name,
+        loader_mistake(l, n, "\"%s\" takes one value, not a list; write %s = VALUE", n->name,
                        n->name);
     return NULL;
 }
@@ -30,10 +31,10 @@ void setting_text(struct loader *l, const struct conf_node *n, const struct sett
     if (!text)
         return;
     if (!*text) {
-        config_mistake(l, n, "\"%s\" is empty; give it a value or leave it out", n->name);
+        loader_mistake(l, n, "\"%s\" is empty; give it a value or leave it out", n->name);
         return;
     }
-    char *copy = config_keep(l, text);
+    char *copy = loader_keep(l, text);
     store(block, s->field, &copy, sizeof(copy));
 }
 
@@ -45,7 +46,7 @@ void setting_domain(struct loader *l,
     const char *text = one_value(l, n);
     const char *name = text ? value_domain(text, l->memory) : NULL;
     if (text && !name)
-        config_mistake(l, n, "\"%s\" is no domain name; write %s = \"mail.example.org\"", text,
+        loader_mistake(l, n, "\"%s\" is no domain name; write %s = \"mail.example.org\"", text,
                        n->name);
     else if (name)
         store(block, s->field, &name, sizeof(name));
@@ -57,11 +58,10 @@ void setting_path(struct loader *l, const struct conf_node *n, const struct sett
     if (!text)
         return;
     if (!*text) {
-        config_mistake(l, n, "\"%s\" is empty; write the path of a file", n->name);
+        loader_mistake(l, n, "\"%s\" is empty; write the path of a file", n->name);
         return;
     }
-    char *path = conf_path(n->file, text, l->memory);
-    l->out_of_memory |= !path;
+    char *path = loader_path(l, n->file, text);
     store(block, s->field, &path, sizeof(path));
 }
 
@@ -73,7 +73,7 @@ void setting_database(struct loader *l,
 {
     const char *text = one_value(l, n);
     if (text && (strncmp(text, "postgresql:", 11) == 0 || strncmp(text, "postgres:", 9) == 0))
-        config_mistake(l, n,
+        loader_mistake(l, n,
                        "this build has no PostgreSQL spool; write the path of an SQLite file, %s = "
                        "\"/var/lib/postern/spool.db\"",
                        n->name);
@@ -88,7 +88,7 @@ void setting_http(struct loader *l, const struct conf_node *n, const struct sett
     struct str url = str_of(text);
     if (text && (!str_starts_nocase(url, STR("http://")) || url.len < 8 || str_has_control(url) ||
                  !str_is_ascii(url) || str_find(url, ' ') >= 0))
-        config_mistake(l, n, "\"%s\" is no http address; write %s = \"http://ocsp.example.org/\"",
+        loader_mistake(l, n, "\"%s\" is no http address; write %s = \"http://ocsp.example.org/\"",
                        text, n->name);
     else if (text)
         setting_text(l, n, s, block);
@@ -105,7 +105,7 @@ file_is_there(struct loader *l, const struct conf_node *n, const char *path, boo
         r = EISDIR;
     if (r == 0 || r == EACCES)
         return true;
-    config_mistake(l, n, "cannot read \"%s\", named by \"%s\": %s", path, n->name, strerror(r));
+    loader_mistake(l, n, "cannot read \"%s\", named by \"%s\": %s", path, n->name, strerror(r));
     return false;
 }
 
@@ -129,7 +129,7 @@ static void read_each(struct loader *l,
     size_t count = 0, kept = 0;
     for (const struct conf_value *v = n->values; v; v = v->next)
         count++;
-    char **list = config_room(l, (count + 1) * sizeof(*list));
+    char **list = loader_room(l, (count + 1) * sizeof(*list));
     for (const struct conf_value *v = n->values; v && list; v = v->next) {
         struct conf_node at = *n;
         at.line = v->line;
@@ -143,20 +143,18 @@ static void read_each(struct loader *l,
 static char *each_name(struct loader *l, const struct conf_node *n, const char *text)
 {
     (void)n;
-    return config_keep(l, text);
+    return loader_keep(l, text);
 }
 
 static char *each_file(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *path = conf_path(n->file, text, l->memory);
-    l->out_of_memory |= !path;
+    char *path = loader_path(l, n->file, text);
     return path && file_is_there(l, n, path, false) ? path : NULL;
 }
 
 static char *each_file_or_directory(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *path = conf_path(n->file, text, l->memory);
-    l->out_of_memory |= !path;
+    char *path = loader_path(l, n->file, text);
     return path && file_is_there(l, n, path, true) ? path : NULL;
 }
 
@@ -164,8 +162,8 @@ static char *each_address(struct loader *l, const struct conf_node *n, const cha
 {
     struct endpoint ignored;
     if (value_endpoint(text, &ignored) == 0)
-        return config_keep(l, text);
-    config_mistake(l, n,
+        return loader_keep(l, text);
+    loader_mistake(l, n,
                    "\"%s\" is no address to listen on; write \"192.0.2.1:587\", "
                    "\"[2001:db8::1]:587\", \"*:587\" or \"unix:/path\"",
                    text);
@@ -174,24 +172,22 @@ static char *each_address(struct loader *l, const struct conf_node *n, const cha
 
 static char *each_fingerprint(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *hex = config_room(l, 65);
+    char *hex = loader_room(l, 65);
     if (hex && cert_fingerprint_parse(text, hex) == 0)
         return hex;
-    config_mistake(l, n,
+    loader_mistake(l, n,
                    "\"%s\" is no SHA-256 fingerprint (64 hex digits); `openssl x509 -noout "
                    "-fingerprint -sha256 -in FILE` prints one",
                    text);
     return NULL;
 }
 
-/* The prefix leaves room for another digest one day. */
 static char *each_pin(struct loader *l, const struct conf_node *n, const char *text)
 {
-    char *hex = config_room(l, 65);
-    bool prefixed = strncmp(text, "sha256:", 7) == 0;
-    if (hex && cert_fingerprint_parse(text + (prefixed ? 7 : 0), hex) == 0)
+    char *hex = loader_room(l, 65);
+    if (hex && value_pin(text, hex) == 0)
         return hex;
-    config_mistake(l, n,
+    loader_mistake(l, n,
                    "\"%s\" is no pin; write \"sha256:\" and the 64 hex digits that `postern cert "
                    "explain FILE` shows as fingerprint or public key",
                    text);
@@ -239,8 +235,8 @@ static char *each_range(struct loader *l, const struct conf_node *n, const char 
 {
     struct net_range ignored;
     if (net_range_parse(text, &ignored) == 0)
-        return config_keep(l, text);
-    config_mistake(l, n,
+        return loader_keep(l, text);
+    loader_mistake(l, n,
                    "\"%s\" is no range of hosts; write \"192.0.2.7\", \"10.0.0.0/8\", "
                    "\"2001:db8::/32\" or \"unix\"",
                    text);
@@ -282,7 +278,7 @@ void setting_yes_no(struct loader *l,
     const char *text = one_value(l, n);
     bool value;
     if (text && value_yes_no(text, &value) < 0)
-        config_mistake(l, n, "\"%s\" is not yes or no; write %s = yes or %s = no", text, n->name,
+        loader_mistake(l, n, "\"%s\" is not yes or no; write %s = yes or %s = no", text, n->name,
                        n->name);
     else if (text)
         store(block, s->field, &value, sizeof(value));
@@ -298,7 +294,7 @@ void setting_count(struct loader *l,
     if (!text)
         return;
     if (str_to_u64(str_of(text), s->max, &value) < 0 || value < s->min) {
-        config_mistake(l, n, "\"%s\" is no number from %ju to %ju for \"%s\"", text,
+        loader_mistake(l, n, "\"%s\" is no number from %ju to %ju for \"%s\"", text,
                        (uintmax_t)s->min, (uintmax_t)s->max, n->name);
         return;
     }
@@ -316,12 +312,12 @@ void setting_duration(struct loader *l,
     if (!text)
         return;
     if (value_duration(text, &ms) < 0)
-        config_mistake(l, n,
+        loader_mistake(l, n,
                        "\"%s\" is no duration for \"%s\"; write a number with ms, s, m, h, d or w, "
                        "such as %s = 5m",
                        text, n->name, n->name);
     else if ((uint64_t)ms < s->min || (uint64_t)ms > s->max)
-        config_mistake(l, n, "\"%s\" is %s for \"%s\"; it can be %ju s to %ju s", text,
+        loader_mistake(l, n, "\"%s\" is %s for \"%s\"; it can be %ju s to %ju s", text,
                        (uint64_t)ms < s->min ? "too short" : "too long", n->name,
                        (uintmax_t)s->min / 1000, (uintmax_t)s->max / 1000);
     else
@@ -335,7 +331,7 @@ void setting_size(struct loader *l, const struct conf_node *n, const struct sett
     if (!text)
         return;
     if (value_size(text, &value) < 0 || value < s->min)
-        config_mistake(l, n,
+        loader_mistake(l, n,
                        "\"%s\" is no size for \"%s\"; write octets, or a number with K, M, G or T, "
                        "such as %s = 50M",
                        text, n->name, n->name);
@@ -362,7 +358,7 @@ find_word(struct loader *l, const struct conf_node *n, const struct word *words,
             return w;
     char names[256];
     list_words(words, names, sizeof(names));
-    config_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, names);
+    loader_mistake(l, n, "\"%s\" is no value of \"%s\"; write %s", text, n->name, names);
     return NULL;
 }
 
@@ -410,7 +406,7 @@ void setting_set(struct loader *l, const struct conf_node *n, const struct setti
         while (w->name && strcmp(w->name, v->text) != 0)
             w++;
         if (!w->name)
-            config_mistake(l, &at, "\"%s\" is no value of \"%s\"; there are %s", v->text, n->name,
+            loader_mistake(l, &at, "\"%s\" is no value of \"%s\"; there are %s", v->text, n->name,
                            words);
         set |= w->value;
     }
@@ -430,12 +426,12 @@ static void unknown_setting(struct loader *l,
     size_t count = 0;
     for (const struct setting *s = settings; s->name && count < NAMES_MAX; s++)
         names[count++] = s->name;
-    char where[CONFIG_NAME_MAX + 8] = "";
+    char where[VALUE_NAME_MAX + 8] = "";
     if (*block->name)
         (void)snprintf(where, sizeof(where), " in \"%s\"", block->name);
     const char *near = suggest(n->name, names, count);
     if (near) {
-        config_mistake(l, n, "unknown setting \"%s\"%s; did you mean \"%s\"?", n->name, where,
+        loader_mistake(l, n, "unknown setting \"%s\"%s; did you mean \"%s\"?", n->name, where,
                        near);
         return;
     }
@@ -443,7 +439,7 @@ static void unknown_setting(struct loader *l,
     size_t len = 0;
     for (size_t i = 0; i < count && len < sizeof(known); i++)
         len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", names[i]);
-    config_mistake(l, n, "unknown setting \"%s\"%s; there are %s", n->name, where, known);
+    loader_mistake(l, n, "unknown setting \"%s\"%s; there are %s", n->name, where, known);
 }
 
 const struct setting *setting_find(const struct setting *settings, const char *name)
@@ -466,7 +462,7 @@ void setting_read(struct loader *l,
     if (!s)
         unknown_setting(l, block, n, settings);
     else if (first != n && !first->is_block)
-        config_mistake(l, n, "\"%s\" is set twice in one block, first on line %u; keep one",
+        loader_mistake(l, n, "\"%s\" is set twice in one block, first on line %u; keep one",
                        n->name, first->line);
     else if (n->values || n->is_list)
         s->read(l, n, s, into);
@@ -481,11 +477,11 @@ void setting_read_all(struct loader *l,
         if (!n->is_block)
             setting_read(l, block, n, settings, into);
         else if (setting_find(settings, n->name))
-            config_mistake(l, n,
+            loader_mistake(l, n,
                            "\"%s\" is a setting, not a block; write %s = VALUE or %s = {one, two}",
                            n->name, n->name, n->name);
         else
-            config_mistake(l, n,
+            loader_mistake(l, n,
                            "the block \"%s\" stands inside \"%s\" of line %u; is the \"}\" of that "
                            "one missing?",
                            n->name, block->name, block->line);

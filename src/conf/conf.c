@@ -1,4 +1,4 @@
-#include "app/conf.h"
+#include "conf/conf.h"
 
 #include "base/buf.h"
 
@@ -505,6 +505,12 @@ const struct conf_node *conf_find(const struct conf_node *block, const char *nam
             return n;
     }
     return NULL;
+}
+
+const struct conf_node *conf_place(const struct conf_node *block, const char *name)
+{
+    const struct conf_node *n = conf_find(block, name);
+    return n ? n : block;
 }
 
 char *conf_path(const char *file, const char *path, struct arena *memory)

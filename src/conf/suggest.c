@@ -1,4 +1,4 @@
-#include "app/suggest.h"
+#include "conf/suggest.h"
 
 #include <string.h>
 

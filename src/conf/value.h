@@ -1,9 +1,9 @@
-/* config_value.h - how single values of the configuration are written: durations, sizes, addresses, names.
+/* value.h - how single values of the configuration are written: durations, sizes, addresses, names.
  *
  * Each takes the text of a value and returns 0, or -EINVAL with *ret untouched; who asked words the report.
  */
-#ifndef POSTERN_CONFIG_VALUE_H
-#define POSTERN_CONFIG_VALUE_H
+#ifndef POSTERN_CONF_VALUE_H
+#define POSTERN_CONF_VALUE_H
 
 #include "base/arena.h"
 
@@ -36,6 +36,14 @@ MUST_USE int value_host_port(const char *text,
                              struct arena *memory,
                              const char **ret_host,
                              const char **ret_port);
+
+/* "sha256:" and 64 hex digits, as `postern cert explain` shows them; the prefix leaves room for another digest one day, and may
+ * be left out. */
+MUST_USE int value_pin(const char *text, char ret_hex[65]);
+
+/* Names of blocks go into logs and messages, so they are words: letters, digits, "-", "_" and ".". */
+#define VALUE_NAME_MAX 63
+bool value_is_name(const char *text);
 
 /* Letters, digits, hyphens and dots as DNS has them; at most 253 octets. */
 bool value_is_domain(const char *text);

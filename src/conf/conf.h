@@ -4,7 +4,7 @@
  *     name title { ... }      a block; the title is left out where there can be only one
  *     include("file")         its items stand here; a relative name starts at this file's folder
  *
- * A comment is `# ...`, `// ...` or `/ * ... * /`.  Knows no setting by name: config.c does.  Every node
+ * A comment is `# ...`, `// ...` or `/ * ... * /`.  Knows no setting by name: who asks does.  Every node
  * knows its file and line.  A mistake is reported and reading goes on, so that one run shows them all.
  *
  * Owns nothing: nodes and strings live in the arena that was given.
@@ -50,6 +50,8 @@ struct conf_node *conf_parse(
 
 /* The first item of that name in a block, or NULL. */
 const struct conf_node *conf_find(const struct conf_node *block, const char *name);
+/* The item to blame: the one of that name if it is written, else the block. */
+const struct conf_node *conf_place(const struct conf_node *block, const char *name);
 
 /* `path` as seen from the folder of `file`: absolute ones stay as they are.  NULL when there is no memory. */
 char *conf_path(const char *file, const char *path, struct arena *memory);
