@@ -306,10 +306,10 @@ static void decide(struct job *job, size_t t, enum spool_outcome outcome, int64_
     f->outcome = outcome;
     f->action = actions[outcome];
     job->decided++;
+    f->waits_as_usual = true;
     job->results[t] = (struct spool_result){
         .outcome = outcome,
-        .retry_ms = not_past_deadline(
-            e, now, MAX(now + retry_delay(&r->retry, age, relay_random(r)), not_before_ms)),
+        .retry_ms = not_before_ms, /* schedule() adds the usual wait */
         .last_reply = f->reply,
         .delay_reported = job->m->targets[t].delay_reported,
     };
@@ -474,12 +474,27 @@ static void decide_rest(struct job *job)
         if (hop_of(job->relay, job->m->targets[i].address)) {
             decide(job, i, SPOOL_DEFERRED, 0);
             job->results[i].retry_ms = clock_wall_ms();
+            f->waits_as_usual = false;
             continue;
         }
         log_no_route(job, &job->m->targets[i]);
         f->reply = lost;
         (void)snprintf(f->status, sizeof(f->status), "4.4.4");
         decide(job, i, SPOOL_DEFERRED, 0);
+    }
+}
+
+/* One moment for all of them: what is deferred apart comes back apart, and the text goes out, and a report comes,
+ * once for each recipient. */
+static void schedule(struct job *job)
+{
+    struct relay *r = job->relay;
+    int64_t now = clock_wall_ms();
+    int64_t usual = now + retry_delay(&r->retry, now - job_begin_ms(job), relay_random(r));
+    for (size_t i = 0; i < job->m->n_targets; i++) {
+        struct spool_result *result = &job->results[i];
+        if (job->fates[i].waits_as_usual)
+            result->retry_ms = not_past_deadline(&job->m->envelope, now, MAX(usual, result->retry_ms));
     }
 }
 
@@ -491,6 +506,7 @@ static void settle(struct job *job)
         return;
     }
     decide_rest(job);
+    schedule(job);
     if (report_is_due(job))
         report_make(job, on_report);
     else

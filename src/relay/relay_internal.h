@@ -82,6 +82,7 @@ struct fate {
     bool is_passed;         /* delivered to a hop that reports from here on */
     bool is_deadline_lost;  /* and to one that knows no deadlines */
     bool is_reported;       /* in the report that is being made */
+    bool waits_as_usual;    /* when deferred: for what the retry policy says; results has a "not before" until then */
     char status[12];        /* "5.1.1" */
     const char *reply;      /* one line, in the job's arena; NULL when nobody will ask */
     const char *remote;     /* host of the next hop; NULL: ourselves */

@@ -287,6 +287,27 @@ def test_4yz_is_tried_again(carrier, hops, phase, answer):
     wait_gone(carrier, queue_id)
 
 
+def test_what_is_deferred_together_goes_together(run, config):
+    """REL-05: a message for many that a hop does not take now is not sent to each of them apart afterwards, and what
+    expires of it makes one report."""
+    many = [f"u{i}@busy.test" for i in range(20)]
+    hop = Hop()
+    hop.answers["data:u0"] = ["451 4.7.1 greylisted"]
+    hop.answers["rcpt:never"] = "450 4.2.1 not now"
+    config.trust().spool().listener("in", "implicit", trust="{staff}").maildir("example.org")
+    config.route("default", smtp=f'"{hop.address}"', tls="off")
+    config.add("delivery { retry-min = 1s retry-max = 2s expire = 4s }")
+    server = run(config)
+    token, _ = submit(server, *many)
+    assert hop.wait(token).recipients == many
+    token, _ = submit(server, *(f"never+{i}@busy.test" for i in range(20)))
+    _, groups, _ = report_for(server, ALICE, token)
+    assert len(groups) == 1 + 20
+    wait_empty(server)
+    assert len(server.mailbox(ALICE).holding(token)) == 1
+    hop.close()
+
+
 @pytest.mark.parametrize("phase,answer,status", [
     ("mail:gone", "553 5.1.8 not you", "5.1.8"), ("rcpt:never", "550 no such user", "5.0.0"),
     ("data:never", "554 5.7.1 spam", "5.7.1")])
