@@ -1,6 +1,8 @@
 #include "app/cmd_check.h"
 
 #include "app/config.h"
+#include "app/privileges.h"
+#include "app/reread.h"
 #include "base/table.h"
 
 #include <errno.h>
@@ -132,15 +134,43 @@ check_route(struct check *ck, const struct route_config *r, const struct config_
     tls_context_unref(tls);
 }
 
+/* What follows is asked as who serves: this process is nobody else any more.  False: it cannot become him. */
+static bool become_server(struct check *ck, const struct config *c)
+{
+    char why[PRIVILEGES_WHY_MAX] = "";
+    if (geteuid() != 0 || !c->user)
+        return true;
+    if (privileges_drop(c->user, c->group, why) == 0)
+        return true;
+    mistake(ck, &(struct config_place){c->path, 1}, "%s", why);
+    return false;
+}
+
 static void check_spool(struct check *ck, const struct config *c)
 {
     CLEANUP(freep) char *copy = xstrdup(c->spool.database);
-    const char *folder = dirname(copy);
-    if (access(folder, F_OK) < 0)
-        mistake(ck, &(struct config_place){c->path, 1},
+    const char *folder = dirname(copy), *user = c->user ? c->user : "USER";
+    const char *file = c->spool.database;
+    if (access(folder, F_OK) < 0 && errno != EACCES)
+        mistake(ck, &c->spool_place,
                 "the folder of the spool, \"%s\", is not there: %s; make it with `install -d -m "
                 "700 -o %s %s`",
-                folder, strerror(errno), c->user ? c->user : "USER", folder);
+                folder, strerror(errno), user, folder);
+    else if (access(folder, W_OK | X_OK) < 0)
+        mistake(ck, &c->spool_place,
+                "the folder of the spool, \"%s\", cannot be written by who serves: %s; give it to that account with "
+                "`chown %s %s`",
+                folder, strerror(errno), user, folder);
+    else if (access(file, R_OK | W_OK) < 0 && errno != ENOENT)
+        mistake(ck, &c->spool_place,
+                "the spool, \"%s\", cannot be written by who serves: %s; give it to that account with `chown %s %s*`",
+                file, strerror(errno), user, file);
+}
+
+static void on_denied(void *arg, const char *path, const struct config_place *at, const char *advice)
+{
+    (void)path;
+    on_finding(arg, &(struct loader_finding){at->file, at->line, true, advice});
 }
 
 static void check_files(struct check *ck, const struct config *c)
@@ -155,6 +185,9 @@ static void check_files(struct check *ck, const struct config *c)
         check_listener(ck, &c->listeners[i], &c->listener_places[i]);
     for (size_t i = 0; i < c->relay.n_routes; i++)
         check_route(ck, &c->relay.routes[i], &c->route_places[i]);
+    if (!become_server(ck, c))
+        return;
+    reread_denied(c, on_denied, ck);
     check_spool(ck, c);
 }
 

@@ -3,6 +3,7 @@
 #include "app/config.h"
 #include "app/porter.h"
 #include "app/privileges.h"
+#include "app/reread.h"
 #include "net/loop.h"
 #include "server/metrics.h"
 #include "server/service.h"
@@ -178,6 +179,12 @@ static int leave_porter(const struct config *c, char *why)
     return n ? porter_start(paths, n, why) : 0;
 }
 
+static void on_denied(void *arg, const char *path, const struct config_place *at, const char *advice)
+{
+    (void)arg, (void)path, (void)at;
+    log_message(LOG_LEVEL_WARNING, "unreadable", "%s", advice);
+}
+
 /* Sockets and keys as the user who started us, everything after it as the one who serves. */
 static int start(struct server *s)
 {
@@ -192,6 +199,7 @@ static int start(struct server *s)
         return fail(EX_OSERR, "cannot serve", why);
     if (privileges_drop(s->config->user, s->config->group, why) < 0)
         return fail(EX_NOPERM, "cannot become the user who serves", why);
+    reread_denied(s->config, on_denied, NULL);
     if (spool_open(&s->config->spool, &s->spool, why) < 0)
         return fail(EX_CANTCREAT, "cannot open the spool", why);
     if (relay_start(&s->config->relay, s->spool, &s->relay, why) < 0)

@@ -269,6 +269,7 @@ static void load_route(struct loader *l, struct config *c, const struct conf_nod
 static void load_spool(struct loader *l, struct config *c, const struct conf_node *b, size_t i)
 {
     (void)i;
+    c->spool_place = (struct config_place){b->file, b->line};
     setting_read_all(l, b, spool_settings, c);
 }
 
@@ -480,6 +481,7 @@ int config_read(const char *path, struct config **ret, loader_finding_fn *report
     struct config *c = new_config();
     struct loader l = {.memory = &c->memory, .report = report, .arg = arg};
     c->path = loader_keep(&l, path);
+    c->spool_place = (struct config_place){c->path, 1};
     if (loader_read(&l, path) && make_room(&l, c)) {
         load_items(&l, c);
         fill_defaults(&l, c);

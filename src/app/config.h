@@ -48,6 +48,7 @@ struct config {
     struct relay_config relay; /* route blocks and delivery { retry-min, retry-max, expire, ... } */
     struct message_config message;                                      /* message { ... } */
     char *metrics_address;                                              /* NULL: no page */
+    struct config_place spool_place;                                    /* line 1 without such a block */
     /* parallel to the blocks */
     struct config_place *trust_places, *identity_places, *passwords_places, *listener_places, *route_places;
     struct arena memory;                                                /* holds everything above */

@@ -225,6 +225,45 @@ def test_unprivileged_after_binding(open_folder, zoo, run):
     submit(server, "bob@example.org")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")
+def test_files_only_root_can_read(open_folder, zoo, run):
+    """What the account that serves cannot read again stays as it is: a user taken out would go on logging in.  Said
+    by the check, and by the server when it starts, each with the cure; and so is a spool that is not that account's."""
+    config = Config(open_folder, zoo)
+    config.parts = [p for p in config.parts if not p.startswith("user")]
+    closed = open_folder / "ca"
+    closed.mkdir(mode=0o700)
+    (closed / "ca.pem").write_bytes(zoo.staff.file.read_bytes())
+    tables = {}
+    for name in ("passwords", "aliases", "disabled", "names"):
+        tables[name] = open_folder / name
+        tables[name].write_text("")
+        tables[name].chmod(0o600)
+    config.add('user = "nobody"').trust(ca=closed / "ca.pem", crl=False)
+    config.add(f'passwords p {{ table = "{tables["passwords"]}" }}',
+               f'identity i {{ source = san-email table = "{tables["names"]}" }}')
+    config.spool(open_folder / "spool" / "spool.db").maildir("example.org")
+    config.listener("in", "implicit", trust="{staff}", passwords="p", aliases=f'"{tables["aliases"]}"',
+                    disabled=f'"{tables["disabled"]}"')
+    (open_folder / "spool").mkdir()
+    path = config.write()
+    said = postern("check", "-c", path, status=78, env={"ASAN_OPTIONS": "detect_leaks=0"}).stdout.splitlines()
+    for denied in (closed / "ca.pem", *tables.values()):
+        assert any("warning" in line and f'{denied}: "nobody" may not read it' in line and "chgrp nobody" in line
+                   for line in said), said
+    line = next(n for n, text in enumerate(Path(path).read_text().splitlines(), 1) if text.startswith("spool"))
+    assert any(s.startswith(f"{path}:{line}: the folder of the spool") and "chown nobody" in s for s in said), said
+
+    os.chown(open_folder / "spool", pwd.getpwnam("nobody").pw_uid, -1)
+    server = run(config, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    assert len(server.log.find("unreadable")) == 5
+
+    for denied in (closed, *tables.values()):
+        denied.chmod(0o755)
+    said = postern("check", "-c", path, env={"ASAN_OPTIONS": "detect_leaks=0"}).stdout
+    assert "may not read" not in said and "spool" not in said
+
+
 def serial_shown(server, listener="in"):
     with socket.create_connection(("127.0.0.1", server[listener].port), timeout=30) as s:
         with server.tls().wrap_socket(s, server_hostname="mail.example.org") as tls:
