@@ -38,7 +38,11 @@ static int put_saslname(struct str name, struct buf *out)
 static int make_header(struct scram_client *s, const struct scram_login *login)
 {
     static const char *const flags[] = {
-        [SCRAM_UNBOUND] = "n,", [SCRAM_NOT_OFFERED] = "y,", [SCRAM_BOUND] = "p=tls-exporter,"};
+        [SCRAM_UNBOUND] = "n,",
+        [SCRAM_NOT_OFFERED] = "y,",
+        [SCRAM_EXPORTER] = "p=tls-exporter,",
+        [SCRAM_END_POINT] = "p=tls-server-end-point,",
+    };
     int r = buf_puts(&s->header, flags[login->binding]);
     if (r == 0 && login->authzid.len)
         r = buf_puts(&s->header, "a=");
@@ -48,8 +52,8 @@ static int make_header(struct scram_client *s, const struct scram_login *login)
         r = buf_puts(&s->header, ",");
     if (r == 0)
         r = buf_append_str(&s->channel, buf_str(&s->header));
-    if (r == 0 && login->binding == SCRAM_BOUND)
-        r = buf_append_str(&s->channel, login->exporter);
+    if (r == 0 && login->binding >= SCRAM_EXPORTER)
+        r = buf_append_str(&s->channel, login->channel);
     return r;
 }
 

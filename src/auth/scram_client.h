@@ -19,13 +19,14 @@
 enum scram_binding {
     SCRAM_UNBOUND, /* "n": we cannot bind */
     SCRAM_NOT_OFFERED, /* "y": we could, and the server did not offer to (CB-04) */
-    SCRAM_BOUND, /* "p": the -PLUS mechanism, bound by tls-exporter (CB-01) */
+    SCRAM_EXPORTER,  /* "p": the -PLUS mechanism, bound by tls-exporter (CB-01) */
+    SCRAM_END_POINT, /* likewise, by tls-server-end-point (CB-05) */
 };
 
 struct scram_login {
     struct str user, password, authzid; /* as typed; authzid empty: none */
     enum scram_binding binding;
-    struct str exporter; /* SCRAM_BOUND: what the connection is called */
+    struct str channel; /* what the connection is called by that; read when bound */
     struct str nonce;    /* ours: printable, without comma, never used before */
 };
 

@@ -358,14 +358,14 @@ static void on_received(void *ctx, const struct smtp_answer *a)
 }
 
 static int on_sasl(void *ctx,
-                   const char *mechanism,
+                   const struct smtp_mechanism *m,
                    const struct str *challenge,
                    struct buf *message,
                    const char **ret_why)
 {
     struct link *k = ctx;
     const struct link_channel channel = {k->stream, smtp_client_capabilities(k->engine)};
-    return link_login_message(&k->login, k->cfg, &channel, mechanism, challenge, message, ret_why);
+    return link_login_message(&k->login, k->cfg, &channel, m, challenge, message, ret_why);
 }
 
 static bool on_sasl_proved(void *ctx)

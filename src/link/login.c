@@ -34,40 +34,52 @@ static int make_nonce(struct buf *out)
     return b64_encode((struct str){octets, sizeof(octets)}, out);
 }
 
+static bool can_bind(const struct link_channel *channel, enum tls_binding kind, struct buf *name)
+{
+    return stream_channel_binding(channel->stream, kind, name) == 0;
+}
+
 /* -PLUS only where the connection has a name that both ends know; otherwise we say whether we could have (CB-04). */
 static int choose_binding(const struct link_channel *channel,
-                          bool plus,
-                          struct buf *exporter,
+                          enum smtp_binding wanted,
+                          struct buf *name,
                           enum scram_binding *ret)
 {
-    bool can = stream_channel_binding(channel->stream, TLS_BINDING_EXPORTER, exporter) == 0;
-    if (plus && !can)
+    if (wanted == SMTP_BINDING_NONE) {
+        bool can = can_bind(channel, TLS_BINDING_EXPORTER, name) ||
+                   can_bind(channel, TLS_BINDING_END_POINT, name);
+        bool offered = smtp_offers_mechanism(channel->offers, "SCRAM-SHA-256-PLUS");
+        *ret = can && !offered ? SCRAM_NOT_OFFERED : SCRAM_UNBOUND;
+        return 0;
+    }
+    bool exporter = wanted == SMTP_BINDING_EXPORTER;
+    if (!can_bind(channel, exporter ? TLS_BINDING_EXPORTER : TLS_BINDING_END_POINT, name))
         return -EOPNOTSUPP;
-    bool offered = smtp_offers_mechanism(channel->offers, "SCRAM-SHA-256-PLUS");
-    *ret = plus ? SCRAM_BOUND : can && !offered ? SCRAM_NOT_OFFERED : SCRAM_UNBOUND;
+    *ret = exporter ? SCRAM_EXPORTER : SCRAM_END_POINT;
     return 0;
 }
 
 static int scram_begin(struct link_login *l,
                        const struct link_config *cfg,
                        const struct link_channel *channel,
-                       bool plus,
+                       enum smtp_binding binding,
                        struct buf *message,
                        const char **ret_why)
 {
-    CLEANUP(buf_wipe) struct buf exporter = BUF_INIT(BINDING_MAX);
+    CLEANUP(buf_wipe) struct buf name = BUF_INIT(BINDING_MAX);
     CLEANUP(buf_done) struct buf nonce = BUF_INIT(B64_LEN(NONCE_OCTETS));
     struct scram_login login = {
         .user = str_of(cfg->user), .password = cfg->password, .authzid = str_of(cfg->smtp.authzid)};
-    int r = choose_binding(channel, plus, &exporter, &login.binding);
+    int r = choose_binding(channel, binding, &name, &login.binding);
     if (r == 0)
         r = make_nonce(&nonce);
     if (r < 0)
         return r;
-    login.exporter = buf_str(&exporter);
+    login.channel = buf_str(&name);
     login.nonce = buf_str(&nonce);
     link_login_done(l);
     l->scram_begun = true;
+    l->bound = binding != SMTP_BINDING_NONE;
     l->scram = scram_client_new(&login);
     if (l->scram)
         return scram_client_first(l->scram, message);
@@ -81,6 +93,11 @@ static int scram_continue(struct link_login *l,
                           const char **ret_why)
 {
     bool is_error = str_starts_nocase(challenge, STR("e="));
+    if (is_error && l->bound && l->step == 0) {
+        *ret_why = "the server refused the login before it saw a proof of the password: it knows "
+                   "neither binding of ours, or not the user";
+        return -EOPNOTSUPP; /* [rfc5802 7] unsupported-channel-binding-type, or in other words */
+    }
     int r = is_error         ? -EACCES
             : l->step++ == 0 ? scram_client_proof(l->scram, challenge, message)
                              : scram_client_check(l->scram, challenge);
@@ -99,12 +116,12 @@ static int scram_continue(struct link_login *l,
 int link_login_message(struct link_login *l,
                        const struct link_config *cfg,
                        const struct link_channel *channel,
-                       const char *mechanism,
+                       const struct smtp_mechanism *m,
                        const struct str *challenge,
                        struct buf *message,
                        const char **ret_why)
 {
-    bool plain = strcmp(mechanism, "PLAIN") == 0;
+    bool plain = strcmp(m->name, "PLAIN") == 0;
     if (plain && challenge)
         return -EINVAL;
     if (plain) {
@@ -113,8 +130,7 @@ int link_login_message(struct link_login *l,
     }
     if (challenge)
         return scram_continue(l, *challenge, message, ret_why);
-    return scram_begin(l, cfg, channel, strcmp(mechanism, "SCRAM-SHA-256-PLUS") == 0, message,
-                       ret_why);
+    return scram_begin(l, cfg, channel, m->binding, message, ret_why);
 }
 
 /* PLAIN proves nothing and need not: the server's certificate did that. */

@@ -9,7 +9,7 @@ struct scram_client;
 
 struct link_login { /* of one connection; zero at first */
     struct scram_client *scram;
-    bool scram_begun;
+    bool scram_begun, bound;
     unsigned step;
 };
 
@@ -24,7 +24,7 @@ struct link_channel {
 MUST_USE int link_login_message(struct link_login *l,
                                 const struct link_config *cfg,
                                 const struct link_channel *channel,
-                                const char *mechanism,
+                                const struct smtp_mechanism *m,
                                 const struct str *challenge,
                                 struct buf *message,
                                 const char **ret_why);

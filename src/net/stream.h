@@ -97,8 +97,8 @@ bool stream_is_secure(const struct stream *s);
 bool stream_was_asked(const struct stream *s);
 
 /* What names this TLS connection, for SASL channel binding; replaces the content of `out`.  -EOPNOTSUPP where there is
- * none: in the clear, under TLS 1.2 without extended master secret (CB-02), a certificate whose signature names no
- * hash; TLS_BINDING_END_POINT on the client's side. */
+ * none: in the clear, under TLS 1.2 without extended master secret (CB-02; a client may still bind to the certificate),
+ * a server certificate whose signature names no hash. */
 enum tls_binding {
     TLS_BINDING_EXPORTER,  /* tls-exporter (RFC 9266) */
     TLS_BINDING_END_POINT, /* tls-server-end-point (RFC 5929) */

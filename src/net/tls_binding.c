@@ -19,21 +19,30 @@ static int exporter(SSL *ssl, struct buf *out)
     return buf_append(out, octets, sizeof(octets));
 }
 
-/* [rfc5929 4.1] The hash of the certificate's signature, MD5 and SHA-1 replaced by SHA-256 (CB-05). */
+/* [rfc5929 4.1] The server's certificate by the hash of its signature, MD5 and SHA-1 replaced by SHA-256 (CB-05). */
 static int end_point(SSL *ssl, struct buf *out)
 {
     unsigned char octets[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     int hash = NID_undef;
-    X509 *own = SSL_is_server(ssl) ? SSL_get_certificate(ssl) : NULL;
-    if (!own || X509_get_signature_info(own, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
+    X509 *server = SSL_is_server(ssl) ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+    if (!server || X509_get_signature_info(server, &hash, NULL, NULL, NULL) != 1 ||
+        hash == NID_undef)
         return -EOPNOTSUPP; /* Ed25519 names none, and the RFC does not say what then */
     if (hash == NID_md5 || hash == NID_sha1)
         hash = NID_sha256;
     const EVP_MD *md = EVP_get_digestbynid(hash);
-    if (!md || X509_digest(own, md, octets, &len) != 1)
+    if (!md || X509_digest(server, md, octets, &len) != 1)
         return -EOPNOTSUPP;
     return buf_append(out, octets, len);
+}
+
+/* [rfc7627 5.4] Without the extended master secret two connections could be made to share what is exported.  They cannot be
+ * made to share the certificate, so a client may still bind to that; a server of ours offers neither (CB-02). */
+static bool wants_extended_master_secret(const SSL *ssl, enum tls_binding kind)
+{
+    return SSL_version(ssl) < TLS1_3_VERSION &&
+           (kind == TLS_BINDING_EXPORTER || SSL_is_server(ssl));
 }
 
 int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct buf *out)
@@ -41,8 +50,7 @@ int stream_channel_binding(const struct stream *s, enum tls_binding kind, struct
     SSL *ssl = s->wire.ssl;
     if (s->cover != COVER_SECURE || !ssl)
         return -EOPNOTSUPP;
-    /* [rfc7627 5.4] Without it two connections could be made to share what is exported (CB-02). */
-    if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+    if (wants_extended_master_secret(ssl, kind) && SSL_get_extms_support(ssl) != 1)
         return -EOPNOTSUPP;
     buf_clear(out);
     return kind == TLS_BINDING_EXPORTER ? exporter(ssl, out) : end_point(ssl, out);

@@ -381,7 +381,7 @@ const char *smtp_sequence_name(enum smtp_client_sequence s)
 
 const char *smtp_client_mechanism(const struct smtp_client *c)
 {
-    return c->login.succeeded ? client_auth_mechanism(c->login.now) : "";
+    return c->login.succeeded ? client_auth_mechanism(c->login.now)->name : "";
 }
 
 bool smtp_client_take_secrecy(struct smtp_client *c)

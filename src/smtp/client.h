@@ -43,7 +43,10 @@ enum smtp_client_tls {
  *                refused; then, with an `identity`, that as authzid where an empty one is refused
  *     IMPLICIT   sequence 2: MAIL at once.  Together with EXTERNAL where that is not there (O2-17), never after a refusal
  *                (O1-07); alone at once.  A MAIL answered by 530 is followed by EXTERNAL, once (O1-10), then by the rest
- *     SCRAM      SCRAM-SHA-256-PLUS where the connection can be bound to and the server offers it, else SCRAM-SHA-256
+ *     SCRAM      SCRAM-SHA-256-PLUS where the connection can be bound to and the server offers it, else SCRAM-SHA-256.
+ *                Bound by tls-exporter; by tls-server-end-point where the first cannot be had, or is refused before a
+ *                proof of the password went out: then the server may not know it.  A refused binding is never followed
+ *                by a login without one: whoever sits in between could refuse, too (CB-04)
  *     PLAIN      only where the server's certificate was verified (PLN-05)
  *
  * After a refusal (535) the next one of the set is tried, but no password goes out that another mechanism was already refused
@@ -55,6 +58,14 @@ enum {
     SMTP_LOGIN_PLAIN = 8,
     SMTP_LOGIN_CERTIFICATE = SMTP_LOGIN_EXTERNAL | SMTP_LOGIN_IMPLICIT,
     SMTP_LOGIN_PASSWORD = SMTP_LOGIN_SCRAM | SMTP_LOGIN_PLAIN,
+};
+
+/* What a -PLUS mechanism is bound to. */
+enum smtp_binding { SMTP_BINDING_NONE, SMTP_BINDING_EXPORTER, SMTP_BINDING_END_POINT };
+
+struct smtp_mechanism {
+    const char *name; /* "SCRAM-SHA-256-PLUS" */
+    enum smtp_binding binding;
 };
 
 /* "EXTERNAL, SCRAM": the set in words. */
@@ -147,9 +158,14 @@ struct smtp_client_ops {
     void (*sent)(void *ctx, struct str line);
     void (*received)(void *ctx, const struct smtp_answer *a);
     /* The next message of a password mechanism, in octets, to `message`, which wipes itself.  challenge NULL: the mechanism
-     * begins, and this is its first message; -EOPNOTSUPP then: not on this connection, try the next.  Any other -errno calls
-     * the AUTH off, and *ret_why (static) says why.  May be NULL when no password is permitted. */
-    int (*sasl)(void *ctx, const char *mechanism, const struct str *challenge, struct buf *message, const char **ret_why);
+     * begins, and this is its first message; -EOPNOTSUPP then: not on this connection, try the next.  With a challenge it
+     * means that the server refused our first message, as a 535 would.  Any other -errno calls the AUTH off, and *ret_why
+     * (static) says why in all cases but the first.  May be NULL when no password is permitted. */
+    int (*sasl)(void *ctx,
+                const struct smtp_mechanism *m,
+                const struct str *challenge,
+                struct buf *message,
+                const char **ret_why);
     /* The server took the login: has it proved itself, as the mechanism wants?  NULL: yes. */
     bool (*sasl_proved)(void *ctx);
 };

@@ -15,16 +15,18 @@
 
 static bool on_auth(void *ctx, size_t n, const struct smtp_answer *a);
 
-const char *client_auth_mechanism(enum login_try t)
+const struct smtp_mechanism *client_auth_mechanism(enum login_try t)
 {
-    static const char *const names[TRY_END] = {
-        [TRY_EXTERNAL] = "EXTERNAL",
-        [TRY_NAMED] = "EXTERNAL",
-        [TRY_SCRAM_PLUS] = "SCRAM-SHA-256-PLUS",
-        [TRY_SCRAM] = "SCRAM-SHA-256",
-        [TRY_PLAIN] = "PLAIN",
+    static const struct smtp_mechanism mechanisms[TRY_END] = {
+        [TRY_EXTERNAL] = {"EXTERNAL",           SMTP_BINDING_NONE     },
+        [TRY_NAMED] = {"EXTERNAL",           SMTP_BINDING_NONE     },
+        [TRY_IMPLICIT] = {"",                   SMTP_BINDING_NONE     },
+        [TRY_EXPORTER] = {"SCRAM-SHA-256-PLUS", SMTP_BINDING_EXPORTER },
+        [TRY_END_POINT] = {"SCRAM-SHA-256-PLUS", SMTP_BINDING_END_POINT},
+        [TRY_SCRAM] = {"SCRAM-SHA-256",      SMTP_BINDING_NONE     },
+        [TRY_PLAIN] = {"PLAIN",              SMTP_BINDING_NONE     },
     };
-    return names[t] ? names[t] : "";
+    return &mechanisms[t];
 }
 
 static bool is_external(const struct smtp_client *c)
@@ -60,11 +62,12 @@ static void say_auth(struct smtp_client *c)
 {
     struct login *l = &c->login;
     struct str message = buf_str(&l->message);
-    const char *mechanism = client_auth_mechanism(l->now);
+    const char *mechanism = client_auth_mechanism(l->now)->name;
     bool alone = l->two_step ||
                  strlen("AUTH ") + strlen(mechanism) + 1 + B64_LEN(message.len) > AUTH_LINE_MAX;
     l->tried = true;
     l->rounds = 0;
+    l->answered = false;
     smtp_talk_begin(&c->talk);
     smtp_talk_put(&c->talk, "AUTH ");
     smtp_talk_put(&c->talk, mechanism);
@@ -126,15 +129,34 @@ static void cancel(struct smtp_client *c, const char *why)
     smtp_talk_say(&c->talk, "*", SMTP_STAGE_LOGIN, on_cancelled, 0);
 }
 
+static bool on_binding_cancelled(void *ctx, size_t n, const struct smtp_answer *a)
+{
+    (void)n;
+    struct smtp_client *c = ctx;
+    if (a->code != 421)
+        client_login_binding_refused(c, c->login.why);
+    return true;
+}
+
+static void cancel_binding(struct smtp_client *c, const char *why)
+{
+    c->login.why = why;
+    smtp_talk_say(&c->talk, "*", SMTP_STAGE_LOGIN, on_binding_cancelled, 0);
+}
+
 static void continue_sasl(struct smtp_client *c, struct str challenge)
 {
     const char *why = "the server's challenge makes no sense";
     CLEANUP(buf_wipe) struct buf message = BUF_INIT(MESSAGE_MAX);
     int r = c->ops->sasl(c->ctx, client_auth_mechanism(c->login.now), &challenge, &message, &why);
-    if (r < 0)
+    if (r == -EOPNOTSUPP) {
+        cancel_binding(c, why);
+    } else if (r < 0) {
         cancel(c, why);
-    else
+    } else {
+        c->login.answered = true;
         respond(c, buf_str(&message));
+    }
 }
 
 /* EXTERNAL and PLAIN have no challenge but the empty one (EXT-01).  Servers prompt with something all the same, or ask again

@@ -60,7 +60,8 @@ enum login_try {
     TRY_EXTERNAL = 1,
     TRY_NAMED, /* EXTERNAL with our identity as authzid */
     TRY_IMPLICIT,
-    TRY_SCRAM_PLUS,
+    TRY_EXPORTER,  /* SCRAM-SHA-256-PLUS, bound by tls-exporter */
+    TRY_END_POINT, /* by tls-server-end-point */
     TRY_SCRAM,
     TRY_PLAIN,
     TRY_END,
@@ -73,9 +74,11 @@ struct login {
     bool refused;         /* by a server, here or in the session before */
     bool refused_here;    /* something was, on this connection */
     bool two_step;        /* initial responses are refused here */
+    bool binding_refused; /* a -PLUS mechanism was, for more than not being there */
     bool hello_again;     /* the list was read again after a 530 */
     bool succeeded;
     unsigned rounds;      /* challenges answered */
+    bool answered;        /* beyond our first message: with SCRAM, a proof went out */
     struct buf message;   /* the first message of the AUTH under way */
     const char *why;      /* we called it off */
 };
@@ -146,6 +149,8 @@ bool client_login_wants_again(const struct smtp_client *c);
 /* What came of an AUTH: 235, or its last reply. */
 void client_login_succeeded(struct smtp_client *c);
 void client_login_refused(struct smtp_client *c, const struct smtp_answer *a);
+/* The first message of a -PLUS mechanism was refused, in the mechanism's own words. */
+void client_login_binding_refused(struct smtp_client *c, const char *why);
 /* It was called off, or ended in a way that makes no sense. */
 void client_login_failed(struct smtp_client *c, const char *why);
 /* This way cannot be gone on this connection. */
@@ -154,7 +159,7 @@ void client_login_impossible(struct smtp_client *c);
 /* ---- client_auth.c: one AUTH ---- */
 
 void client_auth(struct smtp_client *c);
-const char *client_auth_mechanism(enum login_try t);
+const struct smtp_mechanism *client_auth_mechanism(enum login_try t);
 
 /* The words of MAIL and of RCPT for recipient i, without the line end. */
 void client_put_mail(struct smtp_client *c);

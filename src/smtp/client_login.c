@@ -5,6 +5,8 @@
  * L2  After a refusal the certificate alone is no longer tried: mail must not go out as another identity than the one
  *     that was asked for (O1-07, O2-12).
  * L3  Each try comes later in the order than the one before, on this connection and the next: there is an end.
+ * L4  Once a binding to the channel was refused, no password goes out without one: who refused it may sit in between, and
+ *     is what a binding is there to notice (CB-04).
  */
 #include "smtp/client_internal.h"
 
@@ -12,12 +14,14 @@
 
 /* In login_from, beside the number of the try. */
 #define FROM_TWO_STEP 16U
+#define FROM_BINDING_REFUSED 32U
 #define FROM_TRY 15U
 
 static const unsigned ways[TRY_END] = {
     [TRY_EXTERNAL] = SMTP_LOGIN_EXTERNAL, [TRY_NAMED] = SMTP_LOGIN_EXTERNAL,
-    [TRY_IMPLICIT] = SMTP_LOGIN_IMPLICIT, [TRY_SCRAM_PLUS] = SMTP_LOGIN_SCRAM,
-    [TRY_SCRAM] = SMTP_LOGIN_SCRAM,       [TRY_PLAIN] = SMTP_LOGIN_PLAIN,
+    [TRY_IMPLICIT] = SMTP_LOGIN_IMPLICIT, [TRY_EXPORTER] = SMTP_LOGIN_SCRAM,
+    [TRY_END_POINT] = SMTP_LOGIN_SCRAM,   [TRY_SCRAM] = SMTP_LOGIN_SCRAM,
+    [TRY_PLAIN] = SMTP_LOGIN_PLAIN,
 };
 
 const char *smtp_login_words(unsigned set, char out[SMTP_LOGIN_WORDS_MAX])
@@ -68,7 +72,12 @@ static void fail_not_offered(struct smtp_client *c)
 {
     char text[SMTP_MECHANISMS_MAX + 200], words[SMTP_LOGIN_WORDS_MAX];
     unsigned permitted = c->login.permitted & ~(unsigned)SMTP_LOGIN_IMPLICIT;
-    if (permitted == SMTP_LOGIN_EXTERNAL)
+    if (c->login.binding_refused)
+        (void)snprintf(
+            text, sizeof(text),
+            "the server refused SCRAM-SHA-256-PLUS before it saw a proof of the password, and "
+            "we have nothing else to bind the login to");
+    else if (permitted == SMTP_LOGIN_EXTERNAL)
         (void)snprintf(text, sizeof(text),
                        "the server offers no certificate authentication: EXTERNAL is not among its "
                        "mechanisms (%s)",
@@ -97,7 +106,9 @@ static bool is_possible(const struct smtp_client *c, enum login_try t)
         return false;
     if (t == TRY_PLAIN && !c->verified)
         return false;
-    return smtp_offers_mechanism(&c->caps, client_auth_mechanism(t)) &&
+    if (t > TRY_END_POINT && c->login.binding_refused)
+        return false; /* L4 */
+    return smtp_offers_mechanism(&c->caps, client_auth_mechanism(t)->name) &&
            (ways[t] & SMTP_LOGIN_CERTIFICATE || c->ops->sasl);
 }
 
@@ -150,6 +161,7 @@ void client_login_init(struct smtp_client *c)
         return;
     l->now = (enum login_try)(c->cfg.login_from & FROM_TRY);
     l->two_step = c->cfg.login_from & FROM_TWO_STEP;
+    l->binding_refused = c->cfg.login_from & FROM_BINDING_REFUSED;
     insist(c);
 }
 
@@ -193,6 +205,12 @@ static bool is_about_mechanism(const struct smtp_answer *a)
     return is_absence(a) || a->code == 534 || a->code == 432;
 }
 
+/* It was the first message that was refused, which holds no proof of the password yet: the server may know the other binding. */
+static bool is_about_binding(const struct smtp_client *c)
+{
+    return c->login.now == TRY_EXPORTER && !c->login.answered;
+}
+
 /* After `a`, with which try does it go on?  TRY_END: with none. */
 static unsigned next_after(const struct smtp_client *c, const struct smtp_answer *a)
 {
@@ -200,15 +218,23 @@ static unsigned next_after(const struct smtp_client *c, const struct smtp_answer
     if (client_class(a) == 4 && a->code != 432)
         return TRY_END; /* AUTH-17 */
     if (ways[now] & SMTP_LOGIN_PASSWORD)
-        return is_about_mechanism(a) ? now + 1U : TRY_END;
+        return is_about_mechanism(a) || is_about_binding(c) ? now + 1U : TRY_END;
     if (is_absence(a))
         return TRY_IMPLICIT;
     return now + 1U;
 }
 
+void client_login_binding_refused(struct smtp_client *c, const char *why)
+{
+    c->login.refused_here = c->login.refused = c->login.binding_refused = true;
+    if (!try_from(c, c->login.now + 1U))
+        client_login_failed(c, why);
+}
+
 void client_login_refused(struct smtp_client *c, const struct smtp_answer *a)
 {
     c->login.refused_here = true;
+    c->login.binding_refused |= is_about_binding(c) && !is_about_mechanism(a);
     c->login.refused = c->login.refused || !is_absence(a);
     if (try_from(c, next_after(c, a)))
         return;
@@ -249,5 +275,6 @@ bool client_login_wants_again(const struct smtp_client *c)
 
 unsigned smtp_client_login_next(const struct smtp_client *c)
 {
-    return (unsigned)c->login.now | (c->login.two_step ? FROM_TWO_STEP : 0);
+    return (unsigned)c->login.now | (c->login.two_step ? FROM_TWO_STEP : 0) |
+           (c->login.binding_refused ? FROM_BINDING_REFUSED : 0);
 }

@@ -111,20 +111,20 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
 
 /* Messages of any mechanism, of any size the challenge asks for. */
 static int on_sasl(void *ctx,
-                   const char *mechanism,
+                   const struct smtp_mechanism *m,
                    const struct str *challenge,
                    struct buf *said,
                    const char **ret_why)
 {
     struct driver *d = ctx;
-    must(*mechanism && !d->ended && (challenge || said->len == 0));
+    must(*m->name && !d->ended && (challenge || said->len == 0));
     if (challenge && challenge->len % 7 == 3) {
         *ret_why = "no such challenge";
         return -EINVAL;
     }
-    if (!challenge && strstr(mechanism, "PLUS") && !d->verified)
+    if (m->binding && (challenge ? challenge->len % 7 == 5 : !d->verified))
         return -EOPNOTSUPP;
-    return challenge ? buf_append_str(said, *challenge) : buf_puts(said, mechanism);
+    return challenge ? buf_append_str(said, *challenge) : buf_puts(said, m->name);
 }
 
 static bool on_sasl_proved(void *ctx)

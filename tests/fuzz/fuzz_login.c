@@ -52,7 +52,7 @@ static bool is_dear(struct str in)
 static void scram_client(struct str in)
 {
     const struct scram_login login = {
-        .user = STR("us,er"), .password = STR("pencil"), .binding = SCRAM_BOUND, .exporter = STR("x"), .nonce = STR("nonce")};
+        .user = STR("us,er"), .password = STR("pencil"), .binding = SCRAM_EXPORTER, .channel = STR("x"), .nonce = STR("nonce")};
     struct buf out = BUF_INIT(SCRAM_MESSAGE_MAX);
     struct scram_client *s = is_dear(in) ? NULL : scram_client_new(&login);
     if (s && scram_client_proof(s, next_line(&in), &out) == 0) {

@@ -91,7 +91,7 @@ struct driver {
     const char *text;
     size_t outcomes, wanted;
     bool finished, ended, again;
-    bool unbound, proved;
+    bool no_exporter, no_end_point, proved;
     char trace[2000];
 };
 
@@ -192,21 +192,27 @@ static void on_ended(void *ctx, enum smtp_client_end end, const struct smtp_outc
 
 /* What stands for PLAIN and SCRAM: the messages in octets, the challenges noted. */
 static int on_sasl(void *ctx,
-                   const char *mechanism,
+                   const struct smtp_mechanism *m,
                    const struct str *challenge,
                    struct buf *message,
                    const char **ret_why)
 {
     struct driver *d = ctx;
     struct str to = challenge ? *challenge : STR("begins");
-    note(d, "sasl %s %.*s", mechanism, STR_FMT(to));
-    if (strstr(mechanism, "PLUS") && d->unbound)
+    static const char *const bindings[] = {"", " exporter", " end-point"};
+    note(d, "sasl %s%s %.*s", m->name, bindings[m->binding], STR_FMT(to));
+    if ((m->binding == SMTP_BINDING_EXPORTER && d->no_exporter) ||
+        (m->binding == SMTP_BINDING_END_POINT && d->no_end_point))
         return -EOPNOTSUPP;
+    if (challenge && str_eq(*challenge, STR("e=type"))) {
+        *ret_why = "no such binding";
+        return -EOPNOTSUPP;
+    }
     if (challenge && str_eq(*challenge, STR("bad"))) {
         *ret_why = "that is no challenge";
         return -EINVAL;
     }
-    d->proved = strcmp(mechanism, "PLAIN") == 0 || (challenge && str_eq(*challenge, STR("proof")));
+    d->proved = strcmp(m->name, "PLAIN") == 0 || (challenge && str_eq(*challenge, STR("proof")));
     if (challenge && str_eq(*challenge, STR("proof")))
         return 0;
     return buf_append_str(message, challenge ? STR("answer") : STR(PASSWORD_MESSAGE));
@@ -388,7 +394,8 @@ static void run(const char *name, const char *with, char **lines, size_t piece)
     char *words = xstrdup(with), *save = NULL;
     for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
         configure(&cfg, word);
-    d.unbound = strstr(with, "unbound");
+    d.no_exporter = strstr(with, "unbound") || strstr(with, "no-exporter");
+    d.no_end_point = strstr(with, "unbound") || strstr(with, "no-end-point");
     d.client = smtp_client_new(&cfg, &ops, &d, &d.out);
     for (; *lines; lines++) {
         if (strcmp(*lines, "D: connect") == 0)
@@ -492,7 +499,7 @@ static void a_login_takes_every_turn(void **state)
 static void a_password_goes_where_it_may(void **state)
 {
     (void)state;
-    run_file("passwords", 25);
+    run_file("passwords", 36);
 }
 
 static void another_connection_goes_on(void **state)

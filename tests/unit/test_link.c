@@ -4,7 +4,9 @@
 #include "auth/scram.h"
 #include "base/b64.h"
 #include "link/link_internal.h"
+#include "net/tls_internal.h"
 
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
 static struct identity ca, server_id, ann, late;
@@ -466,6 +468,8 @@ static void plain_goes_where_the_server_is_known(void **state)
     peer_stop(&p);
 }
 
+enum { REFUSED = 100 }; /* a step: AUTH is to be cancelled */
+
 /* A server that knows SCRAM, on the test's own loop: bound to the connection, or not. */
 struct scram_server {
     struct listener *listener;
@@ -474,9 +478,12 @@ struct scram_server {
     struct stream *stream;
     const char *offers, *password;
     bool forget_proof; /* says 235 without the server's signature */
+    bool end_point;    /* knows tls-server-end-point alone, as servers behind other software's TLS do */
+    const char *error; /* of a first message it does not take; NULL: 535 */
     struct scram *scram;
     bool plus;
     unsigned step;
+    size_t auths; /* heard */
 };
 
 static void server_say(struct scram_server *s, const char *text)
@@ -493,20 +500,50 @@ static void server_challenge(struct scram_server *s, struct str message)
     server_say(s, "\r\n");
 }
 
+static void server_refuse(struct scram_server *s)
+{
+    s->step = REFUSED;
+    if (s->error)
+        server_challenge(s, str_of(s->error));
+    else
+        server_say(s, "535 5.7.8 no\r\n");
+}
+
+/* As a server names it that does not ask for the extended master secret. */
+static void name_channel(const struct scram_server *s, struct buf *out)
+{
+    unsigned char hash[32];
+    if (!s->end_point) {
+        (void)!stream_channel_binding(s->stream, TLS_BINDING_EXPORTER, out);
+        return;
+    }
+    assert_int_equal(X509_digest(server_id.cert, EVP_sha256(), hash, NULL), 1);
+    assert_int_equal(buf_append(out, hash, sizeof(hash)), 0);
+}
+
 static void scram_step(struct scram_server *s, struct str base64)
 {
     CLEANUP(buf_done) struct buf in = BUF_INIT(4000), out = BUF_INIT(4000), binding = BUF_INIT(200);
-    assert_int_equal(b64_decode(base64, &in), 0);
+    assert_true(str_eq(base64, STR("*")) == (s->step == REFUSED));
+    assert_true(s->step == REFUSED || b64_decode(base64, &in) == 0);
+    if (s->step == REFUSED) {
+        server_say(s, "501 5.7.0 cancelled\r\n");
+        return;
+    }
     if (s->step == 0) {
         struct scram_keys k = {.iterations = 4096, .salt_len = 8, .salt = "saltsalt"};
+        static char name[64];
         struct scram_channel channel = {STR(""), STR("")};
         assert_int_equal(scram_keys_derive(&k, str_of(s->password)), 0);
-        assert_int_equal(stream_channel_binding(s->stream, TLS_BINDING_EXPORTER, &binding), 0);
-        static char exporter[64];
-        memcpy(exporter, binding.data, binding.len);
-        channel.exporter = (struct str){exporter, binding.len};
+        name_channel(s, &binding);
+        memcpy(name, binding.data ? binding.data : "", binding.len);
+        *(s->end_point ? &channel.end_point : &channel.exporter) = (struct str){name, binding.len};
+        scram_free(s->scram);
         s->scram = scram_new(s->plus, strstr(s->offers, "PLUS"), channel);
-        assert_int_equal(scram_first(s->scram, buf_str(&in)), 0);
+        if (scram_first(s->scram, buf_str(&in)) < 0) {
+            server_refuse(s);
+            return;
+        }
         assert_int_equal(scram_challenge(s->scram, &k, STR("nonce"), &out), 0);
         server_challenge(s, buf_str(&out));
     } else if (s->step == 1) {
@@ -530,6 +567,7 @@ static void server_line(struct scram_server *s, struct str line)
     } else if (str_starts_nocase(line, STR("AUTH SCRAM-SHA-256"))) {
         s->plus = str_starts_nocase(line, STR("AUTH SCRAM-SHA-256-PLUS"));
         s->step = 0;
+        s->auths++;
         scram_step(s, str_from(line, strlen(s->plus ? "AUTH SCRAM-SHA-256-PLUS " : "AUTH SCRAM-SHA-256 ")));
     } else if (str_starts_nocase(line, STR("QUIT"))) {
         server_say(s, "221 bye\r\n");
@@ -596,28 +634,59 @@ static void scram_stop(struct scram_server *s)
     tls_context_unref(s->tls);
 }
 
+/* TLS 1.2 without the extended master secret; nobody can configure that. */
+static void make_old(struct tls_context *tls)
+{
+    SSL *ssl = tls_open(tls, NULL);
+    assert_non_null(ssl);
+    SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    assert_int_equal(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION), 1);
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+    SSL_free(ssl);
+}
+
+#define PLUS_ONLY "secured verified\nready password SCRAM-SHA-256-PLUS\nended quit: (ours) 221 Bye\n"
+
 static void scram_is_bound_to_the_connection(void **state)
 {
     (void)state;
     static const struct {
         const char *name, *offers, *password;
-        bool forget_proof;
+        bool forget_proof, end_point, old; /* TLS 1.2 without the extended master secret */
+        const char *error;
+        size_t auths; /* that went out */
         const char *want;
     } rows[] = {
-        {"bound", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", "secret", false,
-         "secured verified\nready password SCRAM-SHA-256-PLUS\nended quit: (ours) 221 Bye\n"},
-        {"not offered (CB-04)", "SCRAM-SHA-256", "secret", false,
-         "secured verified\nready password SCRAM-SHA-256\nended quit: (ours) 221 Bye\n"},
-        {"wrong password", "SCRAM-SHA-256-PLUS PLAIN", "other", false,
-         "secured verified\nended login: 535 no\n"},
-        {"no proof", "SCRAM-SHA-256-PLUS", "secret", true,
-         "secured verified\nended login: (ours) 454 the server took the login without proof that it knows the password: "
-         "it is not used\n"},
+        {.name = "bound (CB-01)", .offers = "SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", .auths = 1, .want = PLUS_ONLY},
+        {.name = "not offered (CB-04)", .offers = "SCRAM-SHA-256", .auths = 1,
+         .want = "secured verified\nready password SCRAM-SHA-256\nended quit: (ours) 221 Bye\n"},
+        {.name = "not offered under TLS 1.2 (CB-04)", .offers = "SCRAM-SHA-256", .auths = 1, .old = true,
+         .want = "secured verified\nready password SCRAM-SHA-256\nended quit: (ours) 221 Bye\n"},
+        {.name = "bound to the certificate (CB-05)", .offers = "SCRAM-SHA-256-PLUS", .end_point = true, .auths = 2,
+         .want = PLUS_ONLY},
+        {.name = "told in the mechanism's words (CB-05)", .offers = "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", .end_point = true,
+         .error = "e=unsupported-channel-binding-type", .auths = 2, .want = PLUS_ONLY},
+        {.name = "nothing is exported from an old secret (CB-02)", .offers = "SCRAM-SHA-256-PLUS", .end_point = true,
+         .old = true, .auths = 1, .want = PLUS_ONLY},
+        {.name = "neither binding is known", .offers = "SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", .old = true, .auths = 1,
+         .error = "e=unsupported-channel-binding-type",
+         .want = "secured verified\nended login: (ours) 454 the server refused the login before it saw a proof of the "
+                 "password: it knows neither binding of ours, or not the user\n"},
+        {.name = "wrong password", .offers = "SCRAM-SHA-256-PLUS PLAIN", .password = "other", .auths = 1,
+         .want = "secured verified\nended login: 535 no\n"},
+        {.name = "no proof", .offers = "SCRAM-SHA-256-PLUS", .forget_proof = true, .auths = 1,
+         .want = "secured verified\nended login: (ours) 454 the server took the login without proof that it knows the "
+                 "password: it is not used\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct scram_server s = {
-            .offers = rows[i].offers, .password = rows[i].password, .forget_proof = rows[i].forget_proof};
+        struct scram_server s = {.offers = rows[i].offers,
+                                 .password = rows[i].password ? rows[i].password : "secret",
+                                 .forget_proof = rows[i].forget_proof,
+                                 .end_point = rows[i].end_point,
+                                 .error = rows[i].error};
         scram_start(&s);
+        if (rows[i].old)
+            make_old(s.tls);
         struct peer p = {0};
         (void)snprintf(p.port, sizeof(p.port), "%s", s.port);
         struct tls_context *tls = client_tls(NULL, TLS_VERIFY_NAME);
@@ -626,6 +695,7 @@ static void scram_is_bound_to_the_connection(void **state)
         u.cfg.user = "ann";
         u.cfg.password = STR("secret");
         run(&u);
+        check(rows[i].name, s.auths == rows[i].auths);
         expect(&u, rows[i].want);
         tls_context_unref(tls);
         scram_stop(&s);

@@ -8,6 +8,7 @@
 #include "base/b64.h"
 
 #include <errno.h>
+#include <gsasl.h>
 
 /* The exchange of RFC 7677 section 3. */
 #define CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
@@ -313,12 +314,13 @@ static void what_dovecot_is_asked(void **state)
 static struct scram_client *
 client_of(enum scram_binding binding, const char *user, const char *password, const char *authzid)
 {
-    const struct scram_login login = {.user = str_of(user),
-                                      .password = str_of(password),
-                                      .authzid = str_of(authzid),
-                                      .binding = binding,
-                                      .exporter = STR("EXPORTED"),
-                                      .nonce = STR(CLIENT_NONCE)};
+    const struct scram_login login = {
+        .user = str_of(user),
+        .password = str_of(password),
+        .authzid = str_of(authzid),
+        .binding = binding,
+        .channel = str_of(binding == SCRAM_END_POINT ? "ENDPOINT" : "EXPORTED"),
+        .nonce = STR(CLIENT_NONCE)};
     return scram_client_new(&login);
 }
 
@@ -344,6 +346,7 @@ static void both_sides_meet(void **state)
 {
     (void)state;
     const struct scram_channel channel = {STR("EXPORTED"), STR("")},
+                               offload = {STR(""), STR("ENDPOINT")},
                                other = {STR("ELSEWHERE"), STR("")}, none = {STR(""), STR("")};
     const struct {
         const char *name;
@@ -360,9 +363,14 @@ static void both_sides_meet(void **state)
          "pen\xc2\xad"
          "cil",                                                                                   "us\xc2\xad"
          "er",                                                                               "",       0,      0      },
-        {"bound (CB-01)",                     SCRAM_BOUND,       true,  true,  channel, "pencil", "user",   "",       0,      0      },
-        {"bound, with authzid",               SCRAM_BOUND,       true,  true,  channel, "pencil", "user",   "boss",   0,      0      },
-        {"bound to another channel",          SCRAM_BOUND,       true,  true,  other,   "pencil", "user",   "",       0,
+        {"bound (CB-01)",                     SCRAM_EXPORTER,    true,  true,  channel, "pencil", "user",   "",       0,      0      },
+        {"bound, with authzid",               SCRAM_EXPORTER,    true,  true,  channel, "pencil", "user",   "boss",   0,
+         0                                                                                                                           },
+        {"bound to a certificate (CB-05)",    SCRAM_END_POINT,   true,  true,  offload, "pencil", "user",
+         "",                                                                                                          0,      0      },
+        {"that binding is not known (CB-05)", SCRAM_EXPORTER,    true,  true,  offload, "pencil", "user",
+         "",                                                                                                          -EPERM, 0      },
+        {"bound to another channel",          SCRAM_EXPORTER,    true,  true,  other,   "pencil", "user",   "",       0,
          -EPERM                                                                                                                      },
         {"not offered, as we see it (CB-04)", SCRAM_NOT_OFFERED, false, true,  channel, "pencil",
          "user",                                                                                            "",       -EPERM, 0      },
@@ -393,6 +401,83 @@ static void both_sides_meet(void **state)
         scram_client_free(c);
         scram_free(s);
     }
+}
+
+/* GNU SASL as the server; what it is told of the channel. */
+struct gnu {
+    const char *unique, *exporter; /* base64; NULL: not known */
+};
+
+static int gnu_asks(Gsasl *ctx, Gsasl_session *session, Gsasl_property what)
+{
+    const struct gnu *g = gsasl_callback_hook_get(ctx);
+    const char *value = what == GSASL_PASSWORD          ? "pencil"
+                        : what == GSASL_CB_TLS_UNIQUE   ? g->unique
+                        : what == GSASL_CB_TLS_EXPORTER ? g->exporter
+                                                        : NULL;
+    return value ? gsasl_property_set(session, what, value) : GSASL_NO_CALLBACK;
+}
+
+/* One step of both: what we say in `out` becomes what it says; GSASL_OK at its end. */
+static int gnu_step(Gsasl_session *session, struct buf *out)
+{
+    char *said = NULL;
+    size_t len = 0;
+    int r = gsasl_step(session, out->data, out->len, &said, &len);
+    buf_clear(out);
+    if (r == GSASL_OK || r == GSASL_NEEDS_MORE)
+        assert_int_equal(buf_append(out, said, len), 0);
+    gsasl_free(said);
+    return r;
+}
+
+/* What GNU SASL says to our first message; with GSASL_NEEDS_MORE it ends in a login. */
+static int log_in_at_gnu(const char *mechanism, enum scram_binding binding, struct gnu *g)
+{
+    Gsasl *ctx = NULL;
+    Gsasl_session *session = NULL;
+    CLEANUP(buf_done) struct buf out = BUF_INIT(2000), answer = BUF_INIT(2000);
+    struct scram_client *c = client_of(binding, "user", "pencil", "");
+    assert_int_equal(gsasl_init(&ctx), GSASL_OK);
+    gsasl_callback_set(ctx, gnu_asks);
+    gsasl_callback_hook_set(ctx, g);
+    assert_int_equal(gsasl_server_start(ctx, mechanism, &session), GSASL_OK);
+    assert_int_equal(scram_client_first(c, &out), 0);
+    int first = gnu_step(session, &out);
+    if (first == GSASL_NEEDS_MORE) {
+        assert_int_equal(scram_client_proof(c, buf_str(&out), &answer), 0);
+        assert_int_equal(gnu_step(session, &answer), GSASL_OK);
+        assert_int_equal(scram_client_check(c, buf_str(&answer)), 0);
+        assert_true(scram_client_is_proved(c));
+    }
+    gsasl_finish(session);
+    gsasl_done(ctx);
+    scram_client_free(c);
+    return first;
+}
+
+static void gnu_sasl_understands_us(void **state)
+{
+    (void)state;
+    struct gnu none = {NULL, NULL}, exporter = {NULL, "RVhQT1JURUQ="},
+               unique = {"RVhQT1JURUQ=", NULL};
+    struct {
+        const char *name, *mechanism;
+        enum scram_binding binding;
+        struct gnu *server;
+        bool taken;
+    } rows[] = {
+        {"unbound",                            "SCRAM-SHA-256",      SCRAM_UNBOUND,     &none,     true },
+        {"could bind",                         "SCRAM-SHA-256",      SCRAM_NOT_OFFERED, &none,     true },
+        {"CB-01 by tls-exporter",              "SCRAM-SHA-256-PLUS", SCRAM_EXPORTER,    &exporter, true },
+        {"CB-06 it has tls-unique alone",      "SCRAM-SHA-256-PLUS", SCRAM_EXPORTER,    &unique,   false},
+        {"CB-05 it knows no end points",       "SCRAM-SHA-256-PLUS", SCRAM_END_POINT,   &exporter, false},
+        {"CB-04 could bind, and it offers to", "SCRAM-SHA-256",      SCRAM_NOT_OFFERED, &exporter,
+         false                                                                                          },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check(rows[i].name, (log_in_at_gnu(rows[i].mechanism, rows[i].binding, rows[i].server) ==
+                             GSASL_NEEDS_MORE) == rows[i].taken);
 }
 
 static void what_is_no_challenge(void **state)
@@ -504,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_dovecot_is_asked),
         cmocka_unit_test(the_client_of_the_rfc),
         cmocka_unit_test(both_sides_meet),
+        cmocka_unit_test(gnu_sasl_understands_us),
         cmocka_unit_test(what_is_no_challenge),
         cmocka_unit_test(a_server_that_proves_nothing),
         cmocka_unit_test(names_that_cannot_be_sent),
