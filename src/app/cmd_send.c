@@ -27,19 +27,19 @@ static bool user_conf(char *path, size_t size)
     return home && *home && snprintf(path, size, "%s/.config/postern/send.conf", home) < (int)size;
 }
 
-static int read_conf(struct send_request *rq, struct send_conf *conf)
+static int read_conf(struct send_request *rq, struct accounts *conf)
 {
     char path[4096];
     int mistakes = 0;
     if (rq->given.host)
         return EX_OK; /* the command line says it all: nothing of an account may be taken (CERT-03) */
     if (rq->config) {
-        mistakes = send_conf_read(conf, rq->config, false, true, on_mistake, rq);
+        mistakes = accounts_read(conf, rq->config, false, true, on_mistake, rq);
     } else {
         if (user_conf(path, sizeof(path)))
-            mistakes = send_conf_read(conf, path, false, false, on_mistake, rq);
+            mistakes = accounts_read(conf, path, false, false, on_mistake, rq);
         if (mistakes == 0)
-            mistakes = send_conf_read(conf, SYSTEM_CONF, true, false, on_mistake, rq);
+            mistakes = accounts_read(conf, SYSTEM_CONF, true, false, on_mistake, rq);
     }
     return mistakes == 0 ? EX_OK : EX_CONFIG;
 }
@@ -101,7 +101,7 @@ static void handle_all(struct courier *c)
         handle(c, rq->files[i]);
 }
 
-static int run_courier(const struct send_request *rq, const struct send_conf *conf)
+static int run_courier(const struct send_request *rq, const struct accounts *conf)
 {
     struct send_report report;
     struct courier c;
@@ -132,11 +132,11 @@ static int run(struct send_request *rq)
 {
     if (rq->mode == SEND_LIST || rq->mode == SEND_STEER)
         return run_beside(rq);
-    struct send_conf conf = {0};
+    struct accounts conf = {0};
     int status = read_conf(rq, &conf);
     if (status == EX_OK)
         status = run_courier(rq, &conf);
-    send_conf_done(&conf);
+    accounts_done(&conf);
     return status;
 }
 

@@ -63,10 +63,10 @@ static int no_account(const struct courier *c, const char *name, const char *sen
 {
     char names[300] = "";
     size_t len = 0;
-    for (size_t i = 0; i < c->conf->n_accounts && len < sizeof(names); i++)
+    for (size_t i = 0; i < c->conf->n && len < sizeof(names); i++)
         len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-                                c->conf->accounts[i].name);
-    if (c->conf->n_accounts == 0)
+                                c->conf->list[i].name);
+    if (c->conf->n == 0)
         return fail(why, EX_CONFIG,
                     "there is no account; write one into ~/.config/postern/send.conf "
                     "(postern-send(1) shows how in five lines), or name a server with --host");
@@ -105,8 +105,8 @@ static struct account described_account(struct courier *c)
 
 int courier_choose(struct courier *c, const char *name, const char *sender, char *why)
 {
-    const struct account *list = c->conf->accounts, *chosen = NULL;
-    size_t n = c->conf->n_accounts;
+    const struct account *list = c->conf->list, *chosen = NULL;
+    size_t n = c->conf->n;
     bool described = c->rq->given.host && !name;
     if (!described)
         chosen = name ? account_named(list, n, name) : account_for(list, n, sender);
@@ -370,7 +370,7 @@ int courier_send(struct courier *c, struct send_message *m, char *why)
 
 int courier_init(struct courier *c,
                  const struct send_request *rq,
-                 const struct send_conf *conf,
+                 const struct accounts *conf,
                  struct send_report *report,
                  char *why)
 {

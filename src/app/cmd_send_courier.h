@@ -14,7 +14,7 @@
 
 struct courier {
     const struct send_request *rq;
-    const struct send_conf *conf;
+    const struct accounts *conf;
     struct send_self self;
     struct send_report *report;
     struct table *aliases; /* NULL: none */
@@ -29,7 +29,7 @@ struct courier {
 
 int courier_init(struct courier *c,
                  const struct send_request *rq,
-                 const struct send_conf *conf,
+                 const struct accounts *conf,
                  struct send_report *report,
                  char *why);
 void courier_done(struct courier *c);

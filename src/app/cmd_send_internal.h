@@ -2,7 +2,7 @@
 #ifndef POSTERN_CMD_SEND_INTERNAL_H
 #define POSTERN_CMD_SEND_INTERNAL_H
 
-#include "app/send_conf.h"
+#include "send/accounts.h"
 #include "send/carrier.h"
 #include "spool/spool.h"
 

@@ -1,4 +1,4 @@
-#include "app/send_conf.h"
+#include "send/accounts.h"
 
 #include "conf/setting.h"
 #include "conf/suggest.h"
@@ -102,7 +102,7 @@ static const struct setting account_settings[] = {
     {0},
 };
 static const struct setting global_settings[] = {
-    {"aliases",          read_file_name,   FIELD(send_conf, aliases)},
+    {"aliases",          read_file_name,   FIELD(accounts, aliases)},
     {0},
 };
 /* clang-format on */
@@ -195,19 +195,17 @@ static size_t count_accounts(const struct conf_node *root)
     return n;
 }
 
-static void
-load(struct loader *l, const struct conf_node *root, bool system, struct send_conf *into)
+static void load(struct loader *l, const struct conf_node *root, bool system, struct accounts *into)
 {
-    struct account *all =
-        loader_room(l, (into->n_accounts + count_accounts(root) + 1) * sizeof(*all));
+    struct account *all = loader_room(l, (into->n + count_accounts(root) + 1) * sizeof(*all));
     if (!all)
         return;
-    if (into->n_accounts)
-        memcpy(all, into->accounts, into->n_accounts * sizeof(*all));
-    into->accounts = all;
+    if (into->n)
+        memcpy(all, into->list, into->n * sizeof(*all));
+    into->list = all;
     for (const struct conf_node *n = root->items; n; n = n->next) {
         if (n->is_block && strcmp(n->name, "account") == 0)
-            load_account(l, n, system, &all[into->n_accounts++], root);
+            load_account(l, n, system, &all[into->n++], root);
         else if (n->is_block || setting_find(account_settings, n->name))
             unknown_item(l, n);
         else
@@ -215,12 +213,12 @@ load(struct loader *l, const struct conf_node *root, bool system, struct send_co
     }
 }
 
-int send_conf_read(struct send_conf *into,
-                   const char *path,
-                   bool system,
-                   bool must_exist,
-                   loader_line_fn *report,
-                   void *arg)
+int accounts_read(struct accounts *into,
+                  const char *path,
+                  bool system,
+                  bool must_exist,
+                  loader_line_fn *report,
+                  void *arg)
 {
     if (into->memory.max == 0)
         arena_init(&into->memory, LOADER_MEMORY_MAX);
@@ -233,8 +231,8 @@ int send_conf_read(struct send_conf *into,
     return loader_finish(&l);
 }
 
-void send_conf_done(struct send_conf *c)
+void accounts_done(struct accounts *c)
 {
     arena_done(&c->memory);
-    *c = (struct send_conf){0};
+    *c = (struct accounts){0};
 }

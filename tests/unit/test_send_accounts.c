@@ -1,7 +1,7 @@
 /* send.conf: what its settings become, and what is said about each mistake. */
 #include "unit.h"
 
-#include "app/send_conf.h"
+#include "send/accounts.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static void remember(void *arg, const char *line)
 static void a_full_account(void **state)
 {
     (void)state;
-    struct send_conf c = {0};
+    struct accounts c = {0};
     struct said said = {""};
     (void)setenv("HOME", "/home/alice", 1);
     put(user_path,
@@ -44,9 +44,9 @@ static void a_full_account(void **state)
         "  from = {\"alice@example.org\", example.net} sender = \"a@example.org\"\n"
         "  domain = \"example.org\" hostname = \"me.example.org\" timeout = 90s\n"
         "}\n");
-    assert_int_equal(send_conf_read(&c, user_path, false, true, remember, &said), 0);
-    assert_int_equal(c.n_accounts, 1);
-    const struct account *a = &c.accounts[0];
+    assert_int_equal(accounts_read(&c, user_path, false, true, remember, &said), 0);
+    assert_int_equal(c.n, 1);
+    const struct account *a = &c.list[0];
     char want[120];
     assert_string_equal(a->name, "work");
     assert_string_equal(a->host, "mail.example.org");
@@ -65,35 +65,35 @@ static void a_full_account(void **state)
     assert_int_equal(a->line, 2);
     (void)snprintf(want, sizeof(want), "%s/aliases", dir);
     assert_string_equal(c.aliases, want);
-    send_conf_done(&c);
+    accounts_done(&c);
 }
 
 static void the_users_accounts_come_first(void **state)
 {
     (void)state;
-    struct send_conf c = {0};
+    struct accounts c = {0};
     struct said said = {""};
     put(user_path, "account a { host = h }\n");
     put(system_path, "account a { host = other }\naccount b { host = h port = 465 }\n");
-    assert_int_equal(send_conf_read(&c, user_path, false, false, remember, &said), 0);
-    assert_int_equal(send_conf_read(&c, system_path, true, false, remember, &said), 0);
-    assert_int_equal(c.n_accounts, 3);
-    assert_string_equal(account_named(c.accounts, c.n_accounts, "a")->host, "h");
-    assert_true(c.accounts[2].system);
-    assert_int_equal(c.accounts[2].port, 465);
-    send_conf_done(&c);
+    assert_int_equal(accounts_read(&c, user_path, false, false, remember, &said), 0);
+    assert_int_equal(accounts_read(&c, system_path, true, false, remember, &said), 0);
+    assert_int_equal(c.n, 3);
+    assert_string_equal(account_named(c.list, c.n, "a")->host, "h");
+    assert_true(c.list[2].system);
+    assert_int_equal(c.list[2].port, 465);
+    accounts_done(&c);
 }
 
 static void a_file_that_is_not_there(void **state)
 {
     (void)state;
-    struct send_conf c = {0};
+    struct accounts c = {0};
     struct said said = {""};
-    assert_int_equal(send_conf_read(&c, "/no/such/send.conf", false, false, remember, &said), 0);
+    assert_int_equal(accounts_read(&c, "/no/such/send.conf", false, false, remember, &said), 0);
     assert_string_equal(said.text, "");
-    assert_true(send_conf_read(&c, "/no/such/send.conf", false, true, remember, &said) < 0);
+    assert_true(accounts_read(&c, "/no/such/send.conf", false, true, remember, &said) < 0);
     assert_non_null(strstr(said.text, "/no/such/send.conf"));
-    send_conf_done(&c);
+    accounts_done(&c);
 }
 
 static void mistakes(void **state)
@@ -128,14 +128,14 @@ static void mistakes(void **state)
         {"alias = x",                                                              "aliases"                           },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct send_conf c = {0};
+        struct accounts c = {0};
         struct said said = {""};
         put(user_path, rows[i].text);
-        int r = send_conf_read(&c, user_path, false, true, remember, &said);
+        int r = accounts_read(&c, user_path, false, true, remember, &said);
         if (r <= 0 || !strstr(said.text, rows[i].said))
             fail_msg("%s: %d, %s", rows[i].text, r, said.text);
         check(rows[i].text, strstr(said.text, user_path) && !strstr(said.text, "geheim"));
-        send_conf_done(&c);
+        accounts_done(&c);
     }
 }
 
