@@ -1,7 +1,9 @@
 #include "app/cmd_send.h"
 
-#include "app/cmd_send_queue.h"
-#include "app/cmd_send_session.h"
+#include "app/cmd_queue_internal.h"
+#include "app/cmd_send_internal.h"
+#include "send/queue.h"
+#include "send/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,24 +29,30 @@ static bool user_conf(char *path, size_t size)
     return home && *home && snprintf(path, size, "%s/.config/postern/send.conf", home) < (int)size;
 }
 
-static int read_conf(struct send_request *rq, struct accounts *conf)
+static int read_conf(struct send_request *rq, struct accounts *accounts)
 {
     char path[4096];
     int mistakes = 0;
-    if (rq->given.host)
+    if (rq->order.given.host)
         return EX_OK; /* the command line says it all: nothing of an account may be taken (CERT-03) */
     if (rq->config) {
-        mistakes = accounts_read(conf, rq->config, false, true, on_mistake, rq);
+        mistakes = accounts_read(accounts, rq->config, false, true, on_mistake, rq);
     } else {
         if (user_conf(path, sizeof(path)))
-            mistakes = accounts_read(conf, path, false, false, on_mistake, rq);
+            mistakes = accounts_read(accounts, path, false, false, on_mistake, rq);
         if (mistakes == 0)
-            mistakes = accounts_read(conf, SYSTEM_CONF, true, false, on_mistake, rq);
+            mistakes = accounts_read(accounts, SYSTEM_CONF, true, false, on_mistake, rq);
     }
     return mistakes == 0 ? EX_OK : EX_CONFIG;
 }
 
 /* ---- messages ---- */
+
+struct job {
+    const struct send_request *rq;
+    struct send_report report;
+    struct courier *courier;
+};
 
 static int open_source(const char *file, char *why)
 {
@@ -52,28 +60,29 @@ static int open_source(const char *file, char *why)
         return STDIN_FILENO;
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        (void)snprintf(why, COURIER_WHY_MAX, "cannot read it: %s", strerror(errno));
+        (void)courier_fail(why, EX_NOINPUT, "cannot read it: %s", strerror(errno));
     return fd;
 }
 
-static int carry(struct courier *c, const char *file, struct send_message *m, char *why)
+static int carry(struct job *j, const char *file, struct send_message *m, char *why)
 {
-    struct send_about about = {.file = file, .account = &c->account};
+    struct courier *c = j->courier;
+    struct send_about about = {.file = file, .account = courier_account(c)};
     char id[SPOOL_QUEUE_ID_MAX];
-    if (c->rq->dry_run) {
-        send_report_plan(c->report, &about, m);
+    if (j->rq->dry_run) {
+        send_report_plan(&j->report, &about, m);
         return EX_OK;
     }
-    int status = c->rq->queue_them ? send_queue_put(c, m, id, why) : courier_send(c, m, why);
+    int status = j->rq->queue_them ? send_queue_put(c, m, id, why) : courier_send(c, m, why);
     if (status != EX_OK)
         return status;
-    about.queued = c->rq->queue_them ? id : NULL;
-    about.facts = c->rq->queue_them ? NULL : carrier_facts(c->carrier);
-    send_report_message(c->report, &about, m);
+    about.queued = j->rq->queue_them ? id : NULL;
+    about.facts = j->rq->queue_them ? NULL : courier_facts(c);
+    send_report_message(&j->report, &about, m);
     return EX_OK;
 }
 
-static void handle(struct courier *c, const char *file)
+static void handle(struct job *j, const char *file)
 {
     struct send_message m;
     char why[COURIER_WHY_MAX] = "";
@@ -82,49 +91,94 @@ static void handle(struct courier *c, const char *file)
     bool input = fd == STDIN_FILENO;
     int status = fd < 0 ? EX_NOINPUT : EX_OK;
     if (status == EX_OK)
-        status = courier_take_in(c, fd, input && !c->rq->ignore_dots, &m, why);
+        status = courier_take_in(j->courier, fd, input && !j->rq->ignore_dots, &m, why);
     if (status == EX_OK)
-        status = carry(c, file, &m, why);
+        status = carry(j, file, &m, why);
     if (status != EX_OK)
-        send_report_failure(c->report, file, status, why);
+        send_report_failure(&j->report, file, status, why);
     if (fd >= 0 && !input)
         (void)close(fd);
     send_message_done(&m);
 }
 
-static void handle_all(struct courier *c)
+static void handle_all(struct job *j)
 {
-    const struct send_request *rq = c->rq;
+    const struct send_request *rq = j->rq;
     if (rq->n_files == 0)
-        handle(c, NULL);
+        handle(j, NULL);
     for (size_t i = 0; i < rq->n_files; i++)
-        handle(c, rq->files[i]);
+        handle(j, rq->files[i]);
 }
 
-static int run_courier(const struct send_request *rq, const struct accounts *conf)
+static void
+on_told(void *arg, const char *id, const struct send_message *m, int status, const char *why)
 {
-    struct send_report report;
-    struct courier c;
+    struct job *j = arg;
+    struct send_about about = {.file = id,
+                               .account = courier_account(j->courier),
+                               .facts = courier_facts(j->courier),
+                               .from_queue = true};
+    if (status == EX_OK)
+        send_report_message(&j->report, &about, m);
+    else
+        send_report_failure(&j->report, id, status, why);
+}
+
+static int session(struct job *j, const struct send_self *self)
+{
+    struct send_session_config cfg = {.hostname = self->hostname,
+                                      .queue_them = j->rq->queue_them,
+                                      .in = STDIN_FILENO,
+                                      .out = STDOUT_FILENO};
+    return send_session_run(j->courier, &cfg);
+}
+
+static int run_courier(const struct send_request *rq, const struct accounts *accounts)
+{
+    struct job j = {.rq = rq};
+    struct courier_config cfg = {.order = &rq->order, .accounts = accounts};
     char why[COURIER_WHY_MAX] = "";
-    bool session = rq->mode == SEND_SESSION;
-    send_report_begin(&report, rq, rq->mode == SEND_FLUSH ? 0 : MAX(rq->n_files, (size_t)1));
-    int status = courier_init(&c, rq, conf, &report, why);
-    if (status == EX_OK && session)
-        status = send_session_run(&c, STDIN_FILENO, STDOUT_FILENO); /* it has its replies */
+    bool talks = rq->mode == SEND_SESSION; /* then it has its replies */
+    send_report_begin(&j.report, rq, rq->mode == SEND_FLUSH ? 0 : MAX(rq->n_files, (size_t)1));
+    send_self_read(&cfg.self);
+    cfg.hooks = send_report_hooks(&j.report);
+    int status = courier_new(&cfg, &j.courier, why);
+    if (status == EX_OK && talks)
+        status = session(&j, &cfg.self);
     else if (status == EX_OK && rq->mode == SEND_FLUSH)
-        status = send_queue_flush(&c, why);
+        status = send_queue_flush(j.courier, on_told, &j, why);
     else if (status == EX_OK)
-        handle_all(&c);
+        handle_all(&j);
     if (*why)
-        send_report_failure(&report, NULL, status, why);
-    courier_done(&c);
-    return session ? status : send_report_end(&report);
+        send_report_failure(&j.report, NULL, status, why);
+    courier_free(j.courier);
+    return talks ? status : send_report_end(&j.report);
+}
+
+/* ---- looking into the queue ---- */
+
+static int list_queue(const struct send_request *rq, char *why)
+{
+    struct spool_admin *a = NULL;
+    struct queue_list l = {.json = rq->json};
+    int status = send_queue_open(&a, why);
+    if (status != EX_OK)
+        return status;
+    if (rq->json)
+        putchar('[');
+    int r = a ? spool_admin_list(a, NULL, queue_list_row, &l) : 0;
+    queue_list_end(&l);
+    if (rq->json)
+        puts("\n]");
+    spool_admin_close(a);
+    return r < 0 ? courier_fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-r)) : EX_OK;
 }
 
 static int run_beside(const struct send_request *rq)
 {
     char why[COURIER_WHY_MAX] = "";
-    int status = rq->mode == SEND_LIST ? send_queue_list(rq, why) : send_queue_steer(rq, why);
+    int status = rq->mode == SEND_LIST ? list_queue(rq, why)
+                                       : send_queue_steer(rq->steer, rq->queue_id, why);
     return status == EX_OK ? EX_OK : send_say(rq, status, "%s", why);
 }
 
@@ -132,11 +186,11 @@ static int run(struct send_request *rq)
 {
     if (rq->mode == SEND_LIST || rq->mode == SEND_STEER)
         return run_beside(rq);
-    struct accounts conf = {0};
-    int status = read_conf(rq, &conf);
+    struct accounts accounts = {0};
+    int status = read_conf(rq, &accounts);
     if (status == EX_OK)
-        status = run_courier(rq, &conf);
-    accounts_done(&conf);
+        status = run_courier(rq, &accounts);
+    accounts_done(&accounts);
     return status;
 }
 

@@ -2,8 +2,7 @@
 #ifndef POSTERN_CMD_SEND_INTERNAL_H
 #define POSTERN_CMD_SEND_INTERNAL_H
 
-#include "send/accounts.h"
-#include "send/carrier.h"
+#include "send/courier.h"
 #include "spool/spool.h"
 
 #include <stdio.h>
@@ -26,23 +25,14 @@ struct send_request { /* strings are borrowed from argv */
     enum spool_action steer;
     const char *queue_id;
 
-    struct account given; /* what the options say about an account */
-    bool login_given;
-    const char *account; /* by name */
-    const char *config;  /* read this file alone */
-
-    const char *from;      /* -f without <>; NULL: not given, "" the null reverse-path */
-    const char *full_name; /* -F */
-    char *from_memory;
-    bool take_recipients; /* -t */
-    bool ignore_dots;     /* -i */
-    struct recipients to;
+    struct send_order order;
+    const char *config; /* read this file alone */
+    bool ignore_dots;   /* -i */
     const char **files;
     size_t n_files;
     bool words_are_files;
 
-    struct send_wishes wishes;
-    char *envid;
+    char *from_memory, *envid; /* of the order's */
     char hold_until[40];
 
     bool json, dry_run, trace, quiet;
@@ -58,15 +48,7 @@ int send_say(const struct send_request *rq, int status, const char *fmt, ...) PR
 
 /* ---- who we are ---- */
 
-struct send_self {
-    char hostname[256]; /* for EHLO and Message-ID: a domain, "localhost" at the worst */
-    char user[128];
-    char full_name[256]; /* UTF-8; "" when there is none */
-};
 void send_self_read(struct send_self *self);
-
-/* "Name <address>" as the body of a From field; a name beyond ASCII becomes encoded words [rfc2047 2]. */
-MUST_USE int send_from_field(const char *name, const char *address, struct buf *out);
 
 /* ---- reports ---- */
 
@@ -75,7 +57,6 @@ struct send_report {
     size_t reported, sent; /* messages */
     int status;            /* the code to end with, so far */
     size_t n_messages;     /* that are to come; 0: not known */
-    uint64_t size;         /* of the one in hand */
     int64_t shown_ms;      /* progress, the last time */
     bool terminal;
     bool line_shown, json_begun;

@@ -40,7 +40,7 @@ static bool word(const char *value, const char *const *words, size_t n, unsigned
 
 static bool take_account(struct send_request *rq, const char *value)
 {
-    rq->account = value;
+    rq->order.account = value;
     return *value;
 }
 
@@ -55,7 +55,7 @@ static bool take_port(struct send_request *rq, const char *value)
     uint64_t port = 0;
     if (str_to_u64(str_of(value), 65535, &port) < 0 || port == 0)
         return false;
-    rq->given.port = (unsigned)port;
+    rq->order.given.port = (unsigned)port;
     return true;
 }
 
@@ -63,7 +63,7 @@ static bool take_port(struct send_request *rq, const char *value)
 static bool take_host(struct send_request *rq, const char *value)
 {
     const char *port = NULL;
-    if (value_host_port(value, "", &rq->to.memory, &rq->given.host, &port) < 0)
+    if (value_host_port(value, "", &rq->order.to.memory, &rq->order.given.host, &port) < 0)
         return false;
     return !*port || take_port(rq, port);
 }
@@ -74,28 +74,28 @@ static bool take_tls(struct send_request *rq, const char *value)
     unsigned i;
     if (!word(value, words, ARRAY_LEN(words), &i))
         return false;
-    rq->given.tls = (enum account_tls)(i + 1);
+    rq->order.given.tls = (enum account_tls)(i + 1);
     return true;
 }
 
 static bool take_tls_name(struct send_request *rq, const char *value)
 {
-    rq->given.tls_name = value_domain(value, &rq->to.memory);
-    return rq->given.tls_name != NULL;
+    rq->order.given.tls_name = value_domain(value, &rq->order.to.memory);
+    return rq->order.given.tls_name != NULL;
 }
 
 static bool take_ca(struct send_request *rq, const char *value)
 {
-    rq->given.ca = value;
+    rq->order.given.ca = value;
     return *value;
 }
 
 static bool take_pin(struct send_request *rq, const char *value)
 {
-    struct account *a = &rq->given;
+    struct account *a = &rq->order.given;
     if (!a->pin)
-        a->pin = arena_alloc(&rq->to.memory, ACCOUNT_PINS_MAX * sizeof(*a->pin));
-    char *hex = arena_alloc(&rq->to.memory, 65);
+        a->pin = arena_alloc(&rq->order.to.memory, ACCOUNT_PINS_MAX * sizeof(*a->pin));
+    char *hex = arena_alloc(&rq->order.to.memory, 65);
     if (!a->pin || !hex || a->n_pin == ACCOUNT_PINS_MAX || value_pin(value, hex) < 0)
         return false;
     a->pin[a->n_pin++] = hex;
@@ -104,19 +104,19 @@ static bool take_pin(struct send_request *rq, const char *value)
 
 static bool take_certificate(struct send_request *rq, const char *value)
 {
-    rq->given.certificate = value;
+    rq->order.given.certificate = value;
     return *value;
 }
 
 static bool take_key(struct send_request *rq, const char *value)
 {
-    rq->given.key = value;
+    rq->order.given.key = value;
     return *value;
 }
 
 static bool take_key_password_file(struct send_request *rq, const char *value)
 {
-    rq->given.key_password_file = value;
+    rq->order.given.key_password_file = value;
     return *value;
 }
 
@@ -126,49 +126,49 @@ static bool take_login(struct send_request *rq, const char *value)
     unsigned i;
     if (!word(value, words, ARRAY_LEN(words), &i))
         return false;
-    rq->given.login = (enum account_login)i;
-    rq->login_given = true;
+    rq->order.given.login = (enum account_login)i;
+    rq->order.login_given = true;
     return true;
 }
 
 static bool take_user(struct send_request *rq, const char *value)
 {
-    rq->given.user = value;
+    rq->order.given.user = value;
     return *value;
 }
 
 static bool take_password_file(struct send_request *rq, const char *value)
 {
-    rq->given.password_file = value;
+    rq->order.given.password_file = value;
     return *value;
 }
 
 static bool take_password_command(struct send_request *rq, const char *value)
 {
-    rq->given.password_command = value;
+    rq->order.given.password_command = value;
     return *value;
 }
 
 static bool take_authzid(struct send_request *rq, const char *value)
 {
-    rq->given.authzid = value;
+    rq->order.given.authzid = value;
     return *value;
 }
 
 static bool take_helo(struct send_request *rq, const char *value)
 {
-    rq->given.hostname = value;
+    rq->order.given.hostname = value;
     return smtp_helo_is_valid(str_of(value));
 }
 
 static bool take_timeout(struct send_request *rq, const char *value)
 {
     uint64_t s = 0;
-    if (value_duration(value, &rq->given.timeout_ms) == 0)
-        return rq->given.timeout_ms >= 1000 && rq->given.timeout_ms <= 3600000;
+    if (value_duration(value, &rq->order.given.timeout_ms) == 0)
+        return rq->order.given.timeout_ms >= 1000 && rq->order.given.timeout_ms <= 3600000;
     if (str_to_u64(str_of(value), 3600, &s) < 0 || s == 0)
         return false;
-    rq->given.timeout_ms = (int64_t)s * 1000;
+    rq->order.given.timeout_ms = (int64_t)s * 1000;
     return true;
 }
 
@@ -182,7 +182,7 @@ static bool take_from(struct send_request *rq, const char *value)
     if (good) {
         free(rq->from_memory);
         rq->from_memory = xstrdup(null ? "" : one.list[0]);
-        rq->from = rq->from_memory;
+        rq->order.from = rq->from_memory;
     }
     recipients_done(&one);
     return good;
@@ -190,14 +190,14 @@ static bool take_from(struct send_request *rq, const char *value)
 
 static bool take_full_name(struct send_request *rq, const char *value)
 {
-    rq->full_name = value;
+    rq->order.full_name = value;
     return !str_has_control(str_of(value)) && str_is_utf8(str_of(value)) && strlen(value) < 256;
 }
 
 static bool take_t(struct send_request *rq, const char *value)
 {
     (void)value;
-    return rq->take_recipients = true;
+    return rq->order.take_recipients = true;
 }
 
 static bool take_i(struct send_request *rq, const char *value)
@@ -208,7 +208,7 @@ static bool take_i(struct send_request *rq, const char *value)
 
 static bool take_to(struct send_request *rq, const char *value)
 {
-    return recipients_read(&rq->to, str_of(value)) >= 0;
+    return recipients_read(&rq->order.to, str_of(value)) >= 0;
 }
 
 static bool take_files(struct send_request *rq, const char *value)
@@ -233,7 +233,7 @@ static bool take_notify(struct send_request *rq, const char *value)
         if (set == before)
             return false;
     }
-    rq->wishes.notify = set;
+    rq->order.wishes.notify = set;
     return set && (!(set & SMTP_NOTIFY_NEVER) || set == SMTP_NOTIFY_NEVER);
 }
 
@@ -243,7 +243,7 @@ static bool take_ret(struct send_request *rq, const char *value)
     unsigned i;
     if (!word(value, words, ARRAY_LEN(words), &i))
         return false;
-    rq->wishes.ret = i == 0 ? 'F' : 'H';
+    rq->order.wishes.ret = i == 0 ? 'F' : 'H';
     return true;
 }
 
@@ -254,7 +254,7 @@ static bool take_envid(struct send_request *rq, const char *value)
     bool good = s.len && str_is_ascii(s) && !str_has_control(s) && xtext_encode(s, &out) == 0;
     if (good) {
         free(rq->envid);
-        rq->wishes.envid = rq->envid = buf_take(&out);
+        rq->order.wishes.envid = rq->envid = buf_take(&out);
     }
     buf_done(&out);
     return good;
@@ -270,13 +270,13 @@ static bool take_body(struct send_request *rq, const char *value)
 static bool take_smtputf8(struct send_request *rq, const char *value)
 {
     (void)value;
-    return rq->wishes.smtputf8 = true;
+    return rq->order.wishes.smtputf8 = true;
 }
 
 static bool take_requiretls(struct send_request *rq, const char *value)
 {
     (void)value;
-    return rq->wishes.requiretls = true;
+    return rq->order.wishes.requiretls = true;
 }
 
 static bool take_hold_for(struct send_request *rq, const char *value)
@@ -284,7 +284,7 @@ static bool take_hold_for(struct send_request *rq, const char *value)
     int64_t ms = 0;
     if (value_duration(value, &ms) < 0 || ms < 1000 || ms / 1000 > SMTP_SECONDS_MAX)
         return false;
-    rq->wishes.hold_for = ms / 1000;
+    rq->order.wishes.hold_for = ms / 1000;
     return true;
 }
 
@@ -328,8 +328,8 @@ static bool take_hold_until(struct send_request *rq, const char *value)
     struct tm utc;
     if (!read_time(value, &s) || !gmtime_r(&(time_t){(time_t)s}, &utc))
         return false;
-    rq->wishes.hold_until = rq->hold_until;
-    rq->wishes.hold_until_ms = s * 1000;
+    rq->order.wishes.hold_until = rq->hold_until;
+    rq->order.wishes.hold_until_ms = s * 1000;
     return strftime(rq->hold_until, sizeof(rq->hold_until), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0;
 }
 
@@ -344,7 +344,7 @@ static bool take_deliver_by(struct send_request *rq, const char *value)
     if ((value[len] && !notify) || value_duration(time, &ms) < 0 || ms < 1000 ||
         ms / 1000 > SMTP_SECONDS_MAX)
         return false;
-    rq->wishes.deliver_by =
+    rq->order.wishes.deliver_by =
         (struct smtp_deliver_by){.seconds = ms / 1000, .mode = notify ? 'N' : 'R'};
     return true;
 }
@@ -355,8 +355,8 @@ static bool take_priority(struct send_request *rq, const char *value)
     bool negative = *value == '-';
     if (str_to_u64(str_of(value + negative), SMTP_PRIORITY_MAX, &n) < 0)
         return false;
-    rq->wishes.priority = negative ? -(int)n : (int)n;
-    return rq->wishes.has_priority = true;
+    rq->order.wishes.priority = negative ? -(int)n : (int)n;
+    return rq->order.wishes.has_priority = true;
 }
 
 static bool take_json(struct send_request *rq, const char *value)
@@ -658,7 +658,7 @@ static int take_words(struct send_request *rq, int n, char **words)
             return send_say(rq, EX_USAGE,
                             "\"%s\" is a file; for files write: postern send -t --files FILE...",
                             words[i]);
-        int r = recipients_read(&rq->to, str_of(words[i]));
+        int r = recipients_read(&rq->order.to, str_of(words[i]));
         if (r < 0)
             return send_say(rq, EX_USAGE,
                             r == -E2BIG ? "too many recipients" : "\"%s\" is no address", words[i]);
@@ -668,28 +668,28 @@ static int take_words(struct send_request *rq, int n, char **words)
 
 static int check(const struct send_request *rq)
 {
-    const struct account *a = &rq->given;
+    const struct account *a = &rq->order.given;
     bool works = rq->mode == SEND_NOW;
-    if (a->host && rq->account)
+    if (a->host && rq->order.account)
         return send_say(rq, EX_USAGE,
                         "--host is an account of its own: what belongs to \"%s\" is not for "
                         "another server; leave one of the two out",
-                        rq->account);
+                        rq->order.account);
     if (a->port && !a->host)
         return send_say(rq, EX_USAGE, "--port needs --host");
-    if (rq->wishes.hold_for && rq->wishes.hold_until)
+    if (rq->order.wishes.hold_for && rq->order.wishes.hold_until)
         return send_say(rq, EX_USAGE, "either --hold-for or --hold-until");
     if (a->key && !a->certificate)
         return send_say(rq, EX_USAGE, "--key needs --certificate");
     if (a->password_file && a->password_command)
         return send_say(rq, EX_USAGE, "either --password-file or --password-command");
-    if (!works && (rq->n_files || rq->to.n || rq->take_recipients))
+    if (!works && (rq->n_files || rq->order.to.n || rq->order.take_recipients))
         return send_say(rq, EX_USAGE, "with %s no message and no recipient is named",
                         rq->mode == SEND_FLUSH     ? "--flush"
                         : rq->mode == SEND_LIST    ? "--list"
                         : rq->mode == SEND_SESSION ? "-bs"
                                                    : "--release and --delete");
-    if (works && rq->to.n == 0 && !rq->take_recipients)
+    if (works && rq->order.to.n == 0 && !rq->order.take_recipients)
         return send_say(rq, EX_USAGE,
                         "to whom? Name recipients, or write -t to take them from the message");
     return EX_OK;
@@ -699,7 +699,7 @@ int send_options_read(struct send_request *rq, int argc, char **argv)
 {
     struct option longs[N_OPTIONS + 1];
     make_long_options(longs);
-    recipients_init(&rq->to);
+    recipients_init(&rq->order.to);
     int c, status = EX_OK;
     optind = 0; /* from the very beginning, should it be called again */
     opterr = 0;
@@ -722,7 +722,7 @@ int send_options_read(struct send_request *rq, int argc, char **argv)
 
 void send_options_done(struct send_request *rq)
 {
-    recipients_done(&rq->to);
+    recipients_done(&rq->order.to);
     free(rq->files);
     free(rq->from_memory);
     free(rq->envid);

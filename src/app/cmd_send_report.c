@@ -19,10 +19,10 @@ static void clear_line(struct send_report *r)
     r->line_shown = false;
 }
 
-static void on_progress(void *arg, uint64_t octets)
+static void on_progress(void *arg, uint64_t octets, uint64_t size)
 {
     struct send_report *r = arg;
-    if (!r->terminal || (r->n_messages < 2 && r->size < PROGRESS_SIZE_MIN))
+    if (!r->terminal || (r->n_messages < 2 && size < PROGRESS_SIZE_MIN))
         return;
     int64_t now = clock_monotonic_ms();
     if (now - r->shown_ms < PROGRESS_EVERY_MS)
@@ -33,7 +33,7 @@ static void on_progress(void *arg, uint64_t octets)
     if (r->n_messages > 1)
         len = snprintf(line, sizeof(line), "%zu of %zu messages, ", r->reported + 1, r->n_messages);
     (void)snprintf(line + len, sizeof(line) - (size_t)len, "%llu of %llu KiB",
-                   (unsigned long long)(octets >> 10), (unsigned long long)(r->size >> 10));
+                   (unsigned long long)(octets >> 10), (unsigned long long)(size >> 10));
     fprintf(stderr, "\r%-78.78s", line);
     r->line_shown = true;
 }

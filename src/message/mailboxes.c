@@ -1,6 +1,6 @@
 #include "message/mailboxes.h"
 
-#include "base/buf.h"
+#include "base/b64.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 
 #define DEPTH_MAX 16 /* of comments */
 #define PHRASE_MAX 4096
+/* Of a name in one encoded word: its base64 and what is around it stay below 75. */
+#define WORD_OCTETS 42
 
 /* One item of the list, as far as it came.  The text outside of <> is the address itself, or the name in front of one. */
 struct item {
@@ -221,4 +223,64 @@ int mailboxes_each(struct str body, mailbox_fn *each, void *arg)
 int mailboxes_each_unqualified(struct str body, mailbox_fn *each, void *arg)
 {
     return walk(body, true, each, arg);
+}
+
+/* ---- writing one ---- */
+
+static bool is_plain_phrase(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.p[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && !strchr(" !#$%&'*+-/=?^_`{|}~", c))
+            return false;
+    }
+    return true;
+}
+
+static int put_quoted(struct str name, struct buf *out)
+{
+    int r = buf_puts(out, "\"");
+    for (size_t i = 0; r == 0 && i < name.len; i++) {
+        if (name.p[i] == '"' || name.p[i] == '\\')
+            r = buf_puts(out, "\\");
+        if (r == 0)
+            r = buf_append(out, &name.p[i], 1);
+    }
+    return r < 0 ? r : buf_puts(out, "\"");
+}
+
+/* As many whole characters as fit. */
+static size_t word_octets(struct str name)
+{
+    size_t n = MIN(name.len, (size_t)WORD_OCTETS);
+    while (n < name.len && n > 0 && ((unsigned char)name.p[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+static int put_encoded(struct str name, struct buf *out)
+{
+    int r = 0;
+    for (bool first = true; r == 0 && name.len; first = false) {
+        struct str piece = str_upto(name, word_octets(name));
+        r = buf_puts(out, first ? "=?utf-8?B?" : "\r\n =?utf-8?B?");
+        if (r == 0)
+            r = b64_encode(piece, out);
+        if (r == 0)
+            r = buf_puts(out, "?=");
+        name = str_from(name, piece.len);
+    }
+    return r;
+}
+
+int mailbox_write(const char *name, const char *address, struct buf *out)
+{
+    struct str s = str_of(name);
+    if (!name || s.len == 0)
+        return buf_puts(out, address);
+    int r = !str_is_ascii(s)     ? put_encoded(s, out)
+            : is_plain_phrase(s) ? buf_append_str(out, s)
+                                 : put_quoted(s, out);
+    return r < 0 ? r : buf_printf(out, " <%s>", address);
 }

@@ -1,12 +1,12 @@
 /* mailboxes.h - the addresses in the body of a From or Sender field (RFC 5322 section 3.4).
  *
- * Strict on purpose: it answers "whose name is on this message", so what two programs may read in two ways is not
+ * Reading is strict on purpose: it answers "whose name is on this message", so what two programs may read in two ways is not
  * read at all.  Comments, folding, display names, groups and quoted strings are understood; source routes are not.
  */
 #ifndef POSTERN_MAILBOXES_H
 #define POSTERN_MAILBOXES_H
 
-#include "base/str.h"
+#include "base/buf.h"
 
 /* Each address found, as "local@domain" with comments and folding gone; not 0 ends the walk with that. */
 typedef int mailbox_fn(void *arg, struct str address);
@@ -17,5 +17,9 @@ MUST_USE int mailboxes_each(struct str body, mailbox_fn *each, void *arg);
 
 /* The same, and "root" is an address, too: whoever submits a message completes it. */
 MUST_USE int mailboxes_each_unqualified(struct str body, mailbox_fn *each, void *arg);
+
+/* "Name <address>", appended; a name beyond ASCII (it is UTF-8, without controls) becomes encoded words [rfc2047 2].  NULL and
+ * "": the address alone. */
+MUST_USE int mailbox_write(const char *name, const char *address, struct buf *out);
 
 #endif

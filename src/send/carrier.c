@@ -197,7 +197,7 @@ static void push(struct carrier *c, uint64_t offset)
             r = 1;
     }
     if (c->hooks.progress)
-        c->hooks.progress(c->hooks.arg, offset);
+        c->hooks.progress(c->hooks.arg, offset, c->msg->text.size);
 }
 
 static void on_text(void *ctx, uint64_t offset)

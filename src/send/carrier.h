@@ -70,7 +70,7 @@ struct carrier_hooks { /* each may be NULL */
     void (*sent)(void *arg, struct str line);
     void (*received)(void *arg, const struct smtp_answer *a);
     void (*note)(void *arg, const char *text); /* for a trace: what is no line of the dialogue */
-    void (*progress)(void *arg, uint64_t octets);
+    void (*progress)(void *arg, uint64_t octets, uint64_t size); /* of the message in hand */
     void *arg;
 };
 

@@ -2,8 +2,6 @@
 
 #include "message/mailboxes.h"
 
-#include "base/buf.h"
-
 #include <errno.h>
 
 static int join(void *arg, struct str address)
@@ -126,6 +124,29 @@ static void lengths_have_a_maximum(void **state)
     buf_done(&got);
 }
 
+static void a_name_and_an_address(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *want;
+    } table[] = {
+        {NULL,                                                                                            "a@x.org"                           },
+        {"",                                                                                              "a@x.org"                           },
+        {"Alice Smith",                                                                                   "Alice Smith <a@x.org>"             },
+        {"Smith, Alice",                                                                                  "\"Smith, Alice\" <a@x.org>"        },
+        {"A \"B\" \\ C.",                                                                                 "\"A \\\"B\\\" \\\\ C.\" <a@x.org>" },
+        {"J\xc3\xb6rg",                                                                                   "=?utf-8?B?SsO2cmc=?= <a@x.org>"    },
+        {"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+         "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xe2\x82\xac", "=?utf-8?B?w6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpA==?=\r\n "
+         "=?utf-8?B?4oKs?= <a@x.org>"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP(buf_done) struct buf out = BUF_INIT(1000);
+        assert_int_equal(mailbox_write(table[i].name, "a@x.org", &out), 0);
+        check(table[i].want, strcmp(out.data, table[i].want) == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +155,7 @@ int main(void)
         cmocka_unit_test(a_local_part_may_be_enough),
         cmocka_unit_test(the_walk_ends_when_asked_to),
         cmocka_unit_test(lengths_have_a_maximum),
+        cmocka_unit_test(a_name_and_an_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
-#include "app/cmd_send_session.h"
+#include "send/session.h"
 
-#include "app/cmd_send_queue.h"
-#include "send/outcome.h"
+#include "send/queue.h"
 #include "smtp/server_plain.h"
 
 #include <errno.h>
@@ -12,6 +11,7 @@
 
 struct session {
     struct courier *courier;
+    bool queue_them;
     struct smtp_server *engine;
     struct buf in, out;
     struct send_message m;
@@ -123,7 +123,7 @@ static int pass_on(struct session *s, struct smtp_reply *reply, char *why)
     struct courier *c = s->courier;
     char id[SPOOL_QUEUE_ID_MAX];
     int status = courier_complete(c, &s->reception, why);
-    if (status == EX_OK && c->rq->queue_them) {
+    if (status == EX_OK && s->queue_them) {
         status = send_queue_put(c, &s->m, id, why);
         *reply = smtp_reply(250, "2.0.0", "Queued as %s", id);
         return status;
@@ -227,18 +227,21 @@ static int talk(struct session *s, int in, int out)
     return EX_OK;
 }
 
-int send_session_run(struct courier *c, int in, int out)
+int send_session_run(struct courier *c, const struct send_session_config *cfg)
 {
-    struct session s = {.courier = c, .in = BUF_INIT(INPUT_MAX), .out = BUF_INIT(OUTPUT_MAX)};
-    const struct smtp_server_config cfg = {
-        .hostname = c->self.hostname,
+    struct session s = {.courier = c,
+                        .queue_them = cfg->queue_them,
+                        .in = BUF_INIT(INPUT_MAX),
+                        .out = BUF_INIT(OUTPUT_MAX)};
+    const struct smtp_server_config engine = {
+        .hostname = cfg->hostname,
         .extensions = SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) |
                       SMTP_SET(SMTP_EXT_SMTPUTF8) | SMTP_SET(SMTP_EXT_CHUNKING) |
                       SMTP_SET(SMTP_EXT_SIZE) | SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES),
         .recipients_max = RECIPIENTS_MAX,
     };
-    s.engine = smtp_server_new(&cfg, &session_ops, &s, &s.out);
-    int status = talk(&s, in, out);
+    s.engine = smtp_server_new(&engine, &session_ops, &s, &s.out);
+    int status = talk(&s, cfg->in, cfg->out);
     smtp_server_free(s.engine);
     drop(&s);
     buf_done(&s.in);

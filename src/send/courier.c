@@ -1,18 +1,34 @@
-#include "app/cmd_send_courier.h"
+#include "send/courier.h"
 
 #include "base/clock.h"
+#include "base/table.h"
 #include "message/mailboxes.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sysexits.h>
 
 #define PIECE ((size_t)64 * 1024)
 #define ALIAS_MAX ((size_t)4096)
 
-static int fail(char *why, int status, const char *fmt, ...) PRINTF(3, 4);
+struct courier {
+    const struct send_order *order;
+    const struct accounts *accounts;
+    struct send_self self;
+    struct carrier_hooks hooks;
+    struct table *aliases; /* NULL: none */
+    struct loop *loop;
+    const struct account *chosen; /* of the files, NULL: the order describes one */
+    struct account account;       /* that, with what the order says about it */
+    char *described_from;         /* of an account that the order describes */
+    struct carrier *carrier;      /* NULL: none yet */
+    const struct account *connected_by;
+    struct account connected; /* what the carrier goes by */
+};
 
-static int fail(char *why, int status, const char *fmt, ...)
+int courier_fail(char *why, int status, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -23,10 +39,10 @@ static int fail(char *why, int status, const char *fmt, ...)
 
 /* ---- the account ---- */
 
-/* What the command line says goes before what the file says. */
-static void merge(struct account *a, const struct send_request *rq)
+/* What the order says goes before what the file says. */
+static void merge(struct account *a, const struct send_order *o)
 {
-    const struct account *given = &rq->given;
+    const struct account *given = &o->given;
     const struct {
         const char **to, *from;
     } texts[] = {
@@ -55,7 +71,7 @@ static void merge(struct account *a, const struct send_request *rq)
     }
     a->port = given->port ? given->port : a->port;
     a->tls = given->tls ? given->tls : a->tls;
-    a->login = rq->login_given ? given->login : a->login;
+    a->login = o->login_given ? given->login : a->login;
     a->timeout_ms = given->timeout_ms ? given->timeout_ms : a->timeout_ms;
 }
 
@@ -63,24 +79,27 @@ static int no_account(const struct courier *c, const char *name, const char *sen
 {
     char names[300] = "";
     size_t len = 0;
-    for (size_t i = 0; i < c->conf->n && len < sizeof(names); i++)
+    for (size_t i = 0; i < c->accounts->n && len < sizeof(names); i++)
         len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-                                c->conf->list[i].name);
-    if (c->conf->n == 0)
-        return fail(why, EX_CONFIG,
-                    "there is no account; write one into ~/.config/postern/send.conf "
-                    "(postern-send(1) shows how in five lines), or name a server with --host");
+                                c->accounts->list[i].name);
+    if (c->accounts->n == 0)
+        return courier_fail(
+            why, EX_CONFIG,
+            "there is no account; write one into ~/.config/postern/send.conf "
+            "(postern-send(1) shows how in five lines), or name a server with --host");
     if (name)
-        return fail(why, EX_CONFIG, "there is no account \"%s\"; there are: %s", name, names);
+        return courier_fail(why, EX_CONFIG, "there is no account \"%s\"; there are: %s", name,
+                            names);
     if (!*sender)
-        return fail(why, EX_CONFIG,
-                    "nothing says whose message this is (no From, no -f), and no account is called "
-                    "\"default\"; there are: %s. Say --account NAME",
-                    names);
-    return fail(why, EX_CONFIG,
-                "no account is for %s, and none is called \"default\"; there are: %s. Say "
-                "--account NAME, or add the address to \"from\" of one",
-                sender, names);
+        return courier_fail(
+            why, EX_CONFIG,
+            "nothing says whose message this is (no From, no -f), and no account is called "
+            "\"default\"; there are: %s. Say --account NAME",
+            names);
+    return courier_fail(why, EX_CONFIG,
+                        "no account is for %s, and none is called \"default\"; there are: %s. Say "
+                        "--account NAME, or add the address to \"from\" of one",
+                        sender, names);
 }
 
 /* TLS is off and something belongs into TLS: the file's own mistakes were told when it was read. */
@@ -88,33 +107,34 @@ static int check_merged(const struct account *a, char *why)
 {
     if (account_tls_of(a) == ACCOUNT_TLS_OFF &&
         (a->certificate || a->password_file || a->password_command))
-        return fail(why, EX_CONFIG,
-                    "without TLS no certificate is shown and no password is sent; leave --tls off "
-                    "out");
+        return courier_fail(
+            why, EX_CONFIG,
+            "without TLS no certificate is shown and no password is sent; leave --tls off "
+            "out");
     return EX_OK;
 }
 
-/* All of it from the command line; the sender named there is who we are. */
+/* All of it is in the order; the sender named there is who we are. */
 static struct account described_account(struct courier *c)
 {
-    bool named = c->rq->from && strchr(c->rq->from, '@');
-    c->described_from = (char *)(uintptr_t)c->rq->from; /* nobody writes to it */
+    bool named = c->order->from && strchr(c->order->from, '@');
+    c->described_from = (char *)(uintptr_t)c->order->from; /* nobody writes to it */
     return (struct account){
-        .name = c->rq->given.host, .from = &c->described_from, .n_from = named ? 1 : 0};
+        .name = c->order->given.host, .from = &c->described_from, .n_from = named ? 1 : 0};
 }
 
 int courier_choose(struct courier *c, const char *name, const char *sender, char *why)
 {
-    const struct account *list = c->conf->list, *chosen = NULL;
-    size_t n = c->conf->n;
-    bool described = c->rq->given.host && !name;
+    const struct account *list = c->accounts->list, *chosen = NULL;
+    size_t n = c->accounts->n;
+    bool described = c->order->given.host && !name;
     if (!described)
         chosen = name ? account_named(list, n, name) : account_for(list, n, sender);
     if (!described && !chosen)
         return no_account(c, name, sender, why);
     c->chosen = chosen;
     c->account = chosen ? *chosen : described_account(c);
-    merge(&c->account, c->rq);
+    merge(&c->account, c->order);
     return check_merged(&c->account, why);
 }
 
@@ -145,8 +165,8 @@ static void qualify(const struct courier *c, const char *address, char ret[SMTP_
 static void own_address(const struct courier *c, char ret[SMTP_PATH_MAX + 1])
 {
     const char *address = account_address(&c->account);
-    if (c->rq->from && *c->rq->from)
-        address = c->rq->from;
+    if (c->order->from && *c->order->from)
+        address = c->order->from;
     qualify(c, address ? address : c->self.user, ret);
 }
 
@@ -168,8 +188,8 @@ static int put_alias(struct courier *c, struct recipients *to, const char *local
     if (r == -ENOENT)
         return recipients_add(to, str_of(local)) < 0 ? EX_DATAERR : EX_OK;
     if (r < 0 || recipients_read(to, buf_str(&value)) <= 0)
-        return fail(why, EX_CONFIG, "%s: what stands behind \"%s\" is no list of addresses",
-                    table_path(c->aliases), local);
+        return courier_fail(why, EX_CONFIG, "%s: what stands behind \"%s\" is no list of addresses",
+                            table_path(c->aliases), local);
     return EX_OK;
 }
 
@@ -184,7 +204,7 @@ static int follow_aliases(struct courier *c, struct recipients *to, char *why)
         if (!strchr(to->list[i], '@'))
             status = put_alias(c, &out, to->list[i], why);
         else if (recipients_add(&out, str_of(to->list[i])) < 0)
-            status = fail(why, EX_DATAERR, "too many recipients");
+            status = courier_fail(why, EX_DATAERR, "too many recipients");
     }
     if (status == EX_OK) {
         recipients_done(to);
@@ -201,11 +221,12 @@ static int complete_recipients(struct courier *c, struct send_message *m, char *
     if (status != EX_OK)
         return status;
     if (recipients_complete(&m->to, domain_of(c)) < 0)
-        return fail(why, EX_DATAERR, "too many recipients");
+        return courier_fail(why, EX_DATAERR, "too many recipients");
     if (m->to.n == 0)
-        return fail(why, EX_USAGE,
-                    c->rq->take_recipients ? "the message names no recipient in To, Cc or Bcc"
-                                           : "there is no recipient");
+        return courier_fail(why, EX_USAGE,
+                            c->order->take_recipients
+                                ? "the message names no recipient in To, Cc or Bcc"
+                                : "there is no recipient");
     return EX_OK;
 }
 
@@ -220,15 +241,15 @@ static int make_up(struct courier *c, struct reception *rec, char *why)
         random = (uint64_t)clock_monotonic_ms();
     (void)snprintf(rec->id, sizeof(rec->id), "%llx", (unsigned long long)random);
     own_address(c, address);
-    const char *name = c->rq->full_name ? c->rq->full_name : c->self.full_name;
-    if (send_from_field(name, address, &rec->from) < 0)
-        return fail(why, EX_USAGE, "the name for the From field is too long");
+    const char *name = c->order->full_name ? c->order->full_name : c->self.full_name;
+    if (mailbox_write(name, address, &rec->from) < 0)
+        return courier_fail(why, EX_USAGE, "the name for the From field is too long");
     return EX_OK;
 }
 
 static int cannot_keep(int error, char *why)
 {
-    return fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-error));
+    return courier_fail(why, EX_CANTCREAT, "cannot keep the message: %s", strerror(-error));
 }
 
 int courier_begin(struct courier *c,
@@ -241,18 +262,18 @@ int courier_begin(struct courier *c,
     char ignored[COURIER_WHY_MAX];
     *rec = (struct reception){.m = m, .sender = sender, .from = BUF_INIT(4096)};
     /* Nobody knows yet whose message this is; without an account for it the user's own name will do. */
-    if (courier_choose(c, c->rq->account, sender ? sender : "", ignored) != EX_OK)
+    if (courier_choose(c, c->order->account, sender ? sender : "", ignored) != EX_OK)
         c->account = (struct account){0};
     int status = make_up(c, rec, why);
     struct intake_config cfg = {
         .dot_ends = dot_ends,
-        .take_recipients = c->rq->take_recipients,
+        .take_recipients = c->order->take_recipients,
         .from = rec->from.data,
         .hostname = hostname_of(c),
         .id = rec->id,
         .now_ms = clock_wall_ms(),
     };
-    m->wishes = c->rq->wishes;
+    m->wishes = c->order->wishes;
     rec->intake = intake_new(&cfg, &m->text, &m->to);
     return status;
 }
@@ -274,7 +295,7 @@ static int find_sender(struct courier *c, const struct reception *rec, char *why
     const struct intake_facts *facts = intake_facts(rec->intake);
     char own[SMTP_PATH_MAX + 1];
     const char *said = rec->sender ? rec->sender : facts->sender;
-    int status = courier_choose(c, c->rq->account, *said ? said : facts->sender, why);
+    int status = courier_choose(c, c->order->account, *said ? said : facts->sender, why);
     if (status != EX_OK)
         return status;
     if (!rec->sender && !*said) {
@@ -289,7 +310,7 @@ int courier_complete(struct courier *c, struct reception *rec, char *why)
 {
     int r = intake_finish(rec->intake);
     if (r < 0 && *intake_why(rec->intake))
-        return fail(why, EX_DATAERR, "%s", intake_why(rec->intake));
+        return courier_fail(why, EX_DATAERR, "%s", intake_why(rec->intake));
     if (r < 0)
         return cannot_keep(r, why);
     rec->m->header_is_8bit = intake_facts(rec->intake)->header_is_8bit;
@@ -306,7 +327,7 @@ static int read_all(int fd, struct reception *rec, char *why)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(why, EX_NOINPUT, "cannot read the message: %s", strerror(errno));
+            return courier_fail(why, EX_NOINPUT, "cannot read the message: %s", strerror(errno));
         if (n == 0)
             return EX_OK;
         int r = courier_piece(rec, piece, (size_t)n);
@@ -319,8 +340,8 @@ static int read_all(int fd, struct reception *rec, char *why)
 
 static int add_words(const struct courier *c, struct send_message *m)
 {
-    for (size_t i = 0; i < c->rq->to.n; i++)
-        if (recipients_add(&m->to, str_of(c->rq->to.list[i])) < 0)
+    for (size_t i = 0; i < c->order->to.n; i++)
+        if (recipients_add(&m->to, str_of(c->order->to.list[i])) < 0)
             return -E2BIG;
     return 0;
 }
@@ -328,9 +349,9 @@ static int add_words(const struct courier *c, struct send_message *m)
 int courier_take_in(struct courier *c, int fd, bool dot_ends, struct send_message *m, char *why)
 {
     struct reception rec;
-    int status = courier_begin(c, &rec, m, c->rq->from, dot_ends, why);
+    int status = courier_begin(c, &rec, m, c->order->from, dot_ends, why);
     if (status == EX_OK && add_words(c, m) < 0)
-        status = fail(why, EX_USAGE, "too many recipients");
+        status = courier_fail(why, EX_USAGE, "too many recipients");
     if (status == EX_OK)
         status = read_all(fd, &rec, why);
     if (status == EX_OK)
@@ -350,10 +371,9 @@ static int connect_by(struct courier *c, char *why)
     c->carrier = NULL;
     c->connected_by = c->chosen;
     c->connected = c->account;
-    struct carrier_hooks hooks = send_report_hooks(c->report);
     char reason[CARRIER_WHY_MAX] = "";
-    int r = carrier_new(c->loop, &c->connected, hostname_of(c), &hooks, &c->carrier, reason);
-    return r < 0 ? fail(why, EX_CONFIG, "account %s: %s", c->account.name, reason) : EX_OK;
+    int r = carrier_new(c->loop, &c->connected, hostname_of(c), &c->hooks, &c->carrier, reason);
+    return r < 0 ? courier_fail(why, EX_CONFIG, "account %s: %s", c->account.name, reason) : EX_OK;
 }
 
 int courier_send(struct courier *c, struct send_message *m, char *why)
@@ -361,32 +381,59 @@ int courier_send(struct courier *c, struct send_message *m, char *why)
     int status = connect_by(c, why);
     if (status != EX_OK)
         return status;
-    c->report->size = m->text.size;
     carrier_send(c->carrier, m);
     return EX_OK;
 }
 
 /* ---- life ---- */
 
-int courier_init(struct courier *c,
-                 const struct send_request *rq,
-                 const struct accounts *conf,
-                 struct send_report *report,
-                 char *why)
+static int open_all(struct courier *c, char *why)
 {
-    *c = (struct courier){.rq = rq, .conf = conf, .report = report};
     char reason[TABLE_WHY_MAX];
-    send_self_read(&c->self);
-    if (conf->aliases && table_open(conf->aliases, true, &c->aliases, reason) < 0)
-        return fail(why, EX_CONFIG, "%s", reason);
+    const char *aliases = c->accounts->aliases;
+    if (aliases && table_open(aliases, true, &c->aliases, reason) < 0)
+        return courier_fail(why, EX_CONFIG, "%s", reason);
     if (loop_new(&c->loop) < 0)
-        return fail(why, EX_OSERR, "cannot make an event loop: %s", strerror(errno));
+        return courier_fail(why, EX_OSERR, "cannot make an event loop: %s", strerror(errno));
     return EX_OK;
 }
 
-void courier_done(struct courier *c)
+int courier_new(const struct courier_config *cfg, struct courier **ret, char *why)
 {
+    struct courier *c = xcalloc(1, sizeof(*c));
+    c->order = cfg->order;
+    c->accounts = cfg->accounts;
+    c->self = cfg->self;
+    c->hooks = cfg->hooks;
+    int status = open_all(c, why);
+    if (status == EX_OK)
+        *ret = c;
+    else
+        courier_free(c);
+    return status;
+}
+
+void courier_free(struct courier *c)
+{
+    if (!c)
+        return;
     carrier_free(c->carrier);
     loop_free(c->loop);
     table_close(c->aliases);
+    free(c);
+}
+
+const struct account *courier_account(const struct courier *c)
+{
+    return &c->account;
+}
+
+const struct carrier_facts *courier_facts(const struct courier *c)
+{
+    return c->carrier ? carrier_facts(c->carrier) : NULL;
+}
+
+struct loop *courier_loop(const struct courier *c)
+{
+    return c->loop;
 }

@@ -1,9 +1,9 @@
-#include "app/cmd_send_queue.h"
+#include "send/queue.h"
 
-#include "app/cmd_queue_internal.h"
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 
@@ -11,17 +11,6 @@
 #define RETRY_MS ((int64_t)5 * 60 * 1000) /* at the earliest, and not in this run again */
 #define BUSY_TRIES 50                     /* for a spool somebody is just making */
 #define BUSY_US 100000
-
-static int fail(char *why, int status, const char *fmt, ...) PRINTF(3, 4);
-
-static int fail(char *why, int status, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(why, COURIER_WHY_MAX, fmt, ap);
-    va_end(ap);
-    return status;
-}
 
 /* ---- where it is ---- */
 
@@ -55,8 +44,8 @@ static int make_folder(char *path)
 
 static int no_home(char *why)
 {
-    return fail(why, EX_CONFIG,
-                "there is no place for a queue: neither HOME nor XDG_STATE_HOME is set");
+    return courier_fail(why, EX_CONFIG,
+                        "there is no place for a queue: neither HOME nor XDG_STATE_HOME is set");
 }
 
 /* ---- in ---- */
@@ -67,12 +56,12 @@ static ssize_t read_text(void *arg, int64_t offset, char *to, size_t max)
 }
 
 static struct spool_envelope
-envelope_of(const struct courier *c, const struct send_message *m, int64_t now)
+envelope_of(const struct account *a, const struct send_message *m, int64_t now)
 {
     const struct send_wishes *w = &m->wishes;
     return (struct spool_envelope){
         .reverse_path = m->reverse_path,
-        .identity = c->account.name,
+        .identity = a->name,
         .envid = w->envid,
         .ret = w->ret,
         .body = m->header_is_8bit || m->body_is_8bit ? SPOOL_BODY_8BITMIME : SPOOL_BODY_7BIT,
@@ -92,16 +81,18 @@ int send_queue_put(struct courier *c,
                    char *why)
 {
     char path[4096], folder[4096], reason[SPOOL_WHY_MAX] = "";
-    if (!c->chosen)
-        return fail(why, EX_USAGE,
-                    "--queue goes not together with --host: the server must be an account of "
-                    "send.conf, as it is needed later");
+    const struct account *a = courier_account(c);
+    if (!a->file)
+        return courier_fail(
+            why, EX_USAGE,
+            "--queue goes not together with --host: the server must be an account of "
+            "send.conf, as it is needed later");
     if (!queue_folder(folder, sizeof(folder)) || !queue_path(path, sizeof(path)))
         return no_home(why);
     int r = make_folder(folder);
     if (r < 0)
-        return fail(why, EX_CANTCREAT, "%s: %s", folder, strerror(-r));
-    struct spool_envelope env = envelope_of(c, m, clock_wall_ms());
+        return courier_fail(why, EX_CANTCREAT, "%s: %s", folder, strerror(-r));
+    struct spool_envelope env = envelope_of(a, m, clock_wall_ms());
     struct spool_source source = {(int64_t)m->text.size, read_text, &m->text};
     struct spool_recipient *to = xcalloc(m->to.n, sizeof(*to));
     for (size_t i = 0; i < m->to.n; i++)
@@ -109,14 +100,16 @@ int send_queue_put(struct courier *c,
     r = spool_deposit(path, &env, to, m->to.n, &source, ret_id, reason);
     free(to);
     if (r == -ENOSPC || r == -EDQUOT || r == -EBUSY)
-        return fail(why, EX_TEMPFAIL, "cannot queue the message: %s", reason);
-    return r < 0 ? fail(why, EX_CANTCREAT, "cannot queue the message: %s", reason) : EX_OK;
+        return courier_fail(why, EX_TEMPFAIL, "cannot queue the message: %s", reason);
+    return r < 0 ? courier_fail(why, EX_CANTCREAT, "cannot queue the message: %s", reason) : EX_OK;
 }
 
 /* ---- out ---- */
 
 struct flush {
     struct courier *courier;
+    send_queue_told_fn *told;
+    void *arg;
     struct spool *spool;
     struct spool_admin *admin;
     struct loop_timer *look;
@@ -130,7 +123,7 @@ static void on_offer(void *arg, struct spool_message *m)
 {
     struct flush *f = arg;
     f->in_hand = m;
-    loop_stop(f->courier->loop);
+    loop_stop(courier_loop(f->courier));
 }
 
 /* Nothing due and nothing on its way: what is left waits for later or for its owner. */
@@ -143,7 +136,7 @@ static void on_look(void *arg)
     f->all_done = r == 0 && !f->in_hand && st.due == 0 && st.active == 0;
     loop_timer_set(f->look, LOOK_MS);
     if (f->all_done || f->trouble)
-        loop_stop(f->courier->loop);
+        loop_stop(courier_loop(f->courier));
 }
 
 static bool on_piece(void *arg, struct str data)
@@ -256,20 +249,12 @@ static void carry(struct flush *f)
     send_message_init(&m);
     (void)snprintf(name, sizeof(name), "%s", f->in_hand->queue_id);
     int r = unpack(f, &m);
-    int status = r < 0 ? fail(why, EX_IOERR, "cannot read it: %s", strerror(-r)) : EX_OK;
+    int status = r < 0 ? courier_fail(why, EX_IOERR, "cannot read it: %s", strerror(-r)) : EX_OK;
     if (status == EX_OK)
         status = courier_choose(c, f->in_hand->envelope.identity, "", why);
     if (status == EX_OK)
         status = send_it(c, &m, why);
-    if (status == EX_OK) {
-        struct send_about about = {.file = name,
-                                   .account = &c->account,
-                                   .facts = c->carrier ? carrier_facts(c->carrier) : NULL,
-                                   .from_queue = true};
-        send_report_message(c->report, &about, &m);
-    } else {
-        send_report_failure(c->report, name, status, why);
-    }
+    f->told(f->arg, name, &m, status, why);
     finish(f, &m, status == EX_OK ? NULL : why);
     send_message_done(&m);
 }
@@ -279,20 +264,20 @@ static int work(struct flush *f, char *why)
     int64_t changed = 0;
     int r = spool_admin_apply(f->admin, SPOOL_FLUSH, NULL, &changed);
     if (r < 0)
-        return fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-r));
-    spool_attach(f->spool, f->courier->loop, on_offer, f);
+        return courier_fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-r));
+    spool_attach(f->spool, courier_loop(f->courier), on_offer, f);
     spool_credit(f->spool, 1);
-    f->look = loop_timer_new(f->courier->loop, on_look, f);
+    f->look = loop_timer_new(courier_loop(f->courier), on_look, f);
     loop_timer_set(f->look, LOOK_MS);
     while (!f->all_done && !f->trouble) {
         if (f->in_hand)
             carry(f);
         else
-            loop_run(f->courier->loop);
+            loop_run(courier_loop(f->courier));
     }
     loop_timer_free(f->look);
     if (f->trouble)
-        return fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-f->trouble));
+        return courier_fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-f->trouble));
     return EX_OK;
 }
 
@@ -308,19 +293,19 @@ static int open_spool(const char *path, struct flush *f, char *reason)
     return r < 0 ? r : spool_admin_open(path, true, &f->admin, reason);
 }
 
-int send_queue_flush(struct courier *c, char *why)
+int send_queue_flush(struct courier *c, send_queue_told_fn *told, void *arg, char *why)
 {
-    struct flush f = {.courier = c};
+    struct flush f = {.courier = c, .told = told, .arg = arg};
     char path[4096], reason[SPOOL_WHY_MAX] = "";
     if (!queue_path(path, sizeof(path)))
         return no_home(why);
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return EX_OK; /* nothing was ever queued */
     int r = open_spool(path, &f, reason);
-    int status = r == -EBUSY
-                     ? fail(why, EX_TEMPFAIL, "another postern send --flush is at work on %s", path)
-                 : r < 0 ? fail(why, EX_IOERR, "%s", reason)
-                         : work(&f, why);
+    int status = r == -EBUSY ? courier_fail(why, EX_TEMPFAIL,
+                                            "another postern send --flush is at work on %s", path)
+                 : r < 0     ? courier_fail(why, EX_IOERR, "%s", reason)
+                             : work(&f, why);
     spool_admin_close(f.admin);
     spool_close(f.spool);
     return status;
@@ -328,7 +313,7 @@ int send_queue_flush(struct courier *c, char *why)
 
 /* ---- looking and steering ---- */
 
-int send_queue_steer(const struct send_request *rq, char *why)
+int send_queue_steer(enum spool_action action, const char *id, char *why)
 {
     char path[4096], reason[SPOOL_WHY_MAX] = "";
     struct spool_admin *a = NULL;
@@ -336,32 +321,24 @@ int send_queue_steer(const struct send_request *rq, char *why)
     if (!queue_path(path, sizeof(path)))
         return no_home(why);
     if (access(path, F_OK) < 0)
-        return fail(why, EX_NOINPUT, "the queue is empty");
+        return courier_fail(why, EX_NOINPUT, "the queue is empty");
     if (spool_admin_open(path, true, &a, reason) < 0)
-        return fail(why, EX_IOERR, "%s", reason);
-    int r = spool_admin_apply(a, rq->steer, rq->queue_id, &changed);
+        return courier_fail(why, EX_IOERR, "%s", reason);
+    int r = spool_admin_apply(a, action, id, &changed);
     spool_admin_close(a);
     if (r == -ENOENT || r == -EINVAL)
-        return fail(why, EX_NOINPUT, "there is no message \"%.40s\" in the queue", rq->queue_id);
-    return r < 0 ? fail(why, EX_IOERR, "cannot change the queue: %s", strerror(-r)) : EX_OK;
+        return courier_fail(why, EX_NOINPUT, "there is no message \"%.40s\" in the queue", id);
+    return r < 0 ? courier_fail(why, EX_IOERR, "cannot change the queue: %s", strerror(-r)) : EX_OK;
 }
 
-int send_queue_list(const struct send_request *rq, char *why)
+int send_queue_open(struct spool_admin **ret, char *why)
 {
     char path[4096], reason[SPOOL_WHY_MAX] = "";
     struct spool_admin *a = NULL;
     if (!queue_path(path, sizeof(path)))
         return no_home(why);
-    struct queue_list l = {.json = rq->json};
-    bool there = access(path, F_OK) == 0;
-    if (there && spool_admin_open(path, false, &a, reason) < 0)
-        return fail(why, EX_IOERR, "%s", reason);
-    if (rq->json)
-        putchar('[');
-    int r = there ? spool_admin_list(a, NULL, queue_list_row, &l) : 0;
-    queue_list_end(&l);
-    if (rq->json)
-        puts("\n]");
-    spool_admin_close(a);
-    return r < 0 ? fail(why, EX_IOERR, "cannot read the queue: %s", strerror(-r)) : EX_OK;
+    if (access(path, F_OK) == 0 && spool_admin_open(path, false, &a, reason) < 0)
+        return courier_fail(why, EX_IOERR, "%s", reason);
+    *ret = a;
+    return EX_OK;
 }
