@@ -10,15 +10,27 @@ void session_await_proxy(struct session *s)
     stream_read_limit(s->stream, PROXY_HEADER_MIN);
 }
 
+static const char *reason_of(int error)
+{
+    switch (-error) {
+    case EMSGSIZE:
+        return "the PROXY header is too long";
+    case EBADMSG:
+        return "the checksum of the PROXY header (CRC32C) does not fit: it was changed on the way, "
+               "or the "
+               "proxy reckons otherwise";
+    default:
+        return "no PROXY header of version 2, or one that is wrong";
+    }
+}
+
 static void refuse(struct session *s, int error)
 {
     struct log_line l;
     session_log_begin(s, &l, LOG_LEVEL_WARNING, "proxy-refused");
     log_text(&l, "listener", s->endpoint->cfg->name);
     log_text(&l, "peer", stream_peer_address(s->stream));
-    log_text(&l, "reason",
-             error == -EMSGSIZE ? "the PROXY header is too long"
-                                : "no PROXY header of version 2, or one that is wrong");
+    log_text(&l, "reason", reason_of(error));
     log_end(&l);
     s->end_reason = "no proxy header";
     session_finish_up(s, NULL);

@@ -1,11 +1,20 @@
 #include "smtp/proxy.h"
 
+#include "base/crc32c.h"
+
 #include <errno.h>
 
 static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
 /* [proxy protocol 2.2] Types and flags. */
-enum { TLV_SSL = 0x20, SSL_VERSION = 0x21, SSL_CN = 0x22, SSL_CIPHER = 0x23, SSL_CLIENT_CERT = 0x28 };
+enum {
+    TLV_CRC32C = 0x03,
+    TLV_SSL = 0x20,
+    SSL_VERSION = 0x21,
+    SSL_CN = 0x22,
+    SSL_CIPHER = 0x23,
+    SSL_CLIENT_CERT = 0x28
+};
 enum { CLIENT_SSL = 1, CLIENT_CERT_CONN = 2, CLIENT_CERT_SESS = 4 };
 enum { COMMAND_LOCAL = 0, COMMAND_PROXY = 1 };
 enum { AF_STREAM_INET = 0x11, AF_STREAM_INET6 = 0x21, AF_STREAM_UNIX = 0x31 };
@@ -76,6 +85,19 @@ static int take_tls(struct str value, struct proxy_header *h)
     return 0;
 }
 
+/* [proxy protocol 2.2.3] Of the whole header, with nothing but zeros where the sum itself is. */
+static int check_sum(struct str header, struct str value, bool *seen)
+{
+    if (value.len != 4 || *seen) /* each costs the time of the whole header */
+        return -EINVAL;
+    *seen = true;
+    size_t at = (size_t)(value.p - header.p);
+    uint32_t sum = crc32c(0, str_upto(header, at));
+    sum = crc32c(sum, (struct str){"\0\0\0", 4});
+    sum = crc32c(sum, str_from(header, at + 4));
+    return sum == (number(value, 0) << 16 | number(value, 2)) ? 0 : -EBADMSG;
+}
+
 /* The addresses at the front of what follows the fixed part; returns their octets, or -EINVAL. */
 static int take_addresses(struct str body, unsigned family, struct proxy_header *h)
 {
@@ -119,10 +141,13 @@ int proxy_parse(struct str header, struct proxy_header *ret)
     int used = take_addresses(body, octet(header, 13), ret);
     if (used < 0)
         return used;
+    bool summed = false;
     for (struct str rest = str_from(body, (size_t)used); rest.len;) {
         unsigned type;
         struct str value;
         int r = next_tlv(&rest, &type, &value);
+        if (r == 0 && type == TLV_CRC32C)
+            r = check_sum(header, value, &summed);
         if (r == 0 && type == TLV_SSL)
             r = take_tls(value, ret);
         if (r == 0 && type == PROXY_TLV_IDENTITY)

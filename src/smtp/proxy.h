@@ -1,7 +1,8 @@
 /* proxy.h - the header of the PROXY protocol, version 2, with its TLS fields.  Pure: octets in, a value out.
  *
  * A proxy in front sends it ahead of everything else and so hands over whom it speaks for.  Version 1, which is text,
- * is not read.  TLVs that are not known are passed over; one that does not keep to its length makes the whole wrong.
+ * is not read.  TLVs that are not known are passed over; one that does not keep to its length makes the whole wrong, and
+ * so does a checksum that does not fit.
  *
  * The specification has no field for the identity of a client certificate.  We read one of those it leaves to
  * applications: type 0xE0, UTF-8, the identity as our own rules would have named it.
@@ -35,7 +36,7 @@ struct proxy_header {
  * -EMSGSIZE when it is longer than PROXY_HEADER_MAX. */
 MUST_USE int proxy_length(struct str start);
 
-/* `header` is the whole, as long as proxy_length() says. */
+/* `header` is the whole, as long as proxy_length() says.  -EINVAL when it is wrong, -EBADMSG when its checksum is. */
 MUST_USE int proxy_parse(struct str header, struct proxy_header *ret);
 
 #endif

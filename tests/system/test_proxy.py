@@ -5,6 +5,7 @@ import struct
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from kit import haproxy
 from kit.certs import Authority
 from kit.wire import Client, Closed
 
@@ -169,13 +170,16 @@ def test_header_and_handshake_in_one_packet(site):
                 incoming.write(piece)
 
 
-@pytest.mark.parametrize("head", [b"EHLO client.example.org\r\n", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
-                                  SIGNATURE + b"\x21\x11\xff\xff", SIGNATURE + b"\x21\x11\0\4abcd"])
-def test_no_good_header(site, head):
+@pytest.mark.parametrize("head, reason", [
+    (b"EHLO client.example.org\r\n", "no PROXY header"), (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "no PROXY header"),
+    (SIGNATURE + b"\x21\x11\xff\xff", "too long"), (SIGNATURE + b"\x21\x11\0\4abcd", "no PROXY header"),
+    (header("198.51.100.9", 50001, tlv(3, b"abcd"), *seen()), "checksum")])
+def test_no_good_header(site, head, reason):
     client = proxied(site, "ended", head)
     with pytest.raises(Closed):
         client.reply()
-    site.log.wait("proxy-refused", listener="ended")
+    assert reason in site.log.wait("proxy-refused", listener="ended")["reason"]
+    assert not site.log.find("tls")
 
 
 def test_not_from_others(site):
@@ -184,3 +188,26 @@ def test_not_from_others(site):
     client.expect_reply(220)
     client.expect_reply(500)
     assert site.log.wait("connect", listener="others")["peer"] == "127.0.0.1"
+
+
+@pytest.mark.skipif(not haproxy.is_installed(), reason="HAProxy is not installed")
+@pytest.mark.parametrize("options", ("ssl,cert-cn", "ssl,cert-cn,crc32c"))
+def test_haproxy(run, config, zoo, tmp_path, options):
+    """HAProxy as it is, with its checksum and without: its word on the certificate, the client's own address."""
+    config.add("identity cn { source = subject-cn  pattern = '[a-z]+'  name = '$0@example.org' }")
+    config.spool().maildir("default", "elsewhere/%d/%u")
+    config.listener("ended", "none", proxy_protocol="127.0.0.1", certificate_auth="explicit")
+    site = run(config)
+    front = haproxy.Haproxy(tmp_path, zoo, site["ended"], f"send-proxy-v2 proxy-v2-options {options}")
+    try:
+        client = Client(front.endpoint)
+        client.hello(site.tls("good"))
+        client.expect("AUTH EXTERNAL =", 235, text="good@example.org")
+        assert site.log.wait("connect", listener="ended", port=client.local_port)["peer"] == "127.0.0.1"
+        client.close()
+        client = Client(front.endpoint)
+        client.hello(site.tls("unknown-ca"))
+        assert not client.offers_external()
+    finally:
+        front.stop()
+    assert not site.log.find("proxy-refused")

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/b64.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -288,6 +289,36 @@ static void a_log_line_begins_with_the_time(void **state)
     }
 }
 
+static void checksums_are_those_of_the_rfc(void **state)
+{
+    (void)state;
+    static const char zeros[32];
+    char ones[32], rising[32], falling[32];
+    for (size_t i = 0; i < 32; i++) {
+        ones[i] = (char)0xff;
+        rising[i] = (char)i;
+        falling[i] = (char)(31 - i);
+    }
+    const struct {
+        const char *name;
+        struct str octets;
+        uint32_t want;
+    } rows[] = {
+        {"nothing",                {"", 0},          0         },
+        {"the usual digits",       STR("123456789"), 0xe3069283},
+        {"rfc3720 B.4 zeros",      {zeros, 32},      0x8a9136aa},
+        {"rfc3720 B.4 ones",       {ones, 32},       0x62a8ab43},
+        {"rfc3720 B.4 increasing", {rising, 32},     0x46dd794e},
+        {"rfc3720 B.4 decreasing", {falling, 32},    0x113fdb5c},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check(rows[i].name, crc32c(0, rows[i].octets) == rows[i].want);
+        uint32_t half = crc32c(0, str_upto(rows[i].octets, rows[i].octets.len / 2));
+        check(rows[i].name,
+              crc32c(half, str_from(rows[i].octets, rows[i].octets.len / 2)) == rows[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +326,7 @@ int main(void)
         cmocka_unit_test(printing_fits_or_leaves_no_trace),
         cmocka_unit_test(arena_stops_at_its_maximum),
         cmocka_unit_test(b64_is_strict),
+        cmocka_unit_test(checksums_are_those_of_the_rfc),
         cmocka_unit_test(numbers_have_a_maximum),
         cmocka_unit_test(utf8_is_judged_as_rfc3629_has_it),
         cmocka_unit_test(words_are_judged_as_octets_are),

@@ -128,6 +128,37 @@ static void bodies(void **state)
     }
 }
 
+/* [proxy protocol 2.2.3] What HAProxy 2.6 sent with "proxy-v2-options crc32c", and what else there may be in its place. */
+static void checksums(void **state)
+{
+    (void)state;
+#define OF_HAPROXY "\x7f\0\0\x01\x7f\0\0\x01\xec\x94\xa6\x1d"
+    static const struct {
+        const char *name;
+        char command;
+        struct str body;
+        int want;
+    } rows[] = {
+        {"of HAProxy",             0x21, OCTETS(OF_HAPROXY "\x03\0\4\x60\x41\x44\x77"),             0       },
+        {"something behind it",    0x21, OCTETS(V4 "\x03\0\4\x3d\x1e\xe9\xa4\x01\0\2h2"),          0       },
+        {"the sum was changed",    0x21, OCTETS(OF_HAPROXY "\x03\0\4\x60\x41\x44\x76"),             -EBADMSG},
+        {"other octet order",      0x21, OCTETS(OF_HAPROXY "\x03\0\4\x77\x44\x41\x60"),             -EBADMSG},
+        {"an address was changed", 0x21, OCTETS(V4 "\x03\0\4\x60\x41\x44\x77"),                     -EBADMSG},
+        {"zeros are no sum",       0x21, OCTETS(OF_HAPROXY "\x03\0\4\0\0\0\0"),                      -EBADMSG},
+        {"too short",              0x21, OCTETS(OF_HAPROXY "\x03\0\3\x60\x41\x44"),                 -EINVAL },
+        {"too long",               0x21, OCTETS(OF_HAPROXY "\x03\0\5\x60\x41\x44\x77\0"),           -EINVAL },
+        {"two",
+         0x21,                           OCTETS(OF_HAPROXY "\x03\0\4\x4e\x0c\xa7\xdd\x03\0\4\0\0\0\0"), -EINVAL },
+        {"LOCAL says nothing",     0x20, OCTETS(OF_HAPROXY "\x03\0\4\0\0\0\0"),                      0       },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char octets[512];
+        struct proxy_header h;
+        struct str all = header(octets, rows[i].command, 0x11, rows[i].body);
+        check(rows[i].name, proxy_parse(all, &h) == rows[i].want);
+    }
+}
+
 static void lengths(void **state)
 {
     (void)state;
@@ -153,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies),
+        cmocka_unit_test(checksums),
         cmocka_unit_test(lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
