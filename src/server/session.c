@@ -102,8 +102,15 @@ static enum smtp_decision on_starttls(void *ctx, struct smtp_reply *reply)
 
 static void on_quit(void *ctx)
 {
+    static const char *const reasons[] = {
+        [SMTP_SERVER_END_REFUSED] = "refused",
+        [SMTP_SERVER_END_QUIT] = "quit",
+        [SMTP_SERVER_END_ERRORS] = "too many errors",
+    };
     struct session *s = ctx;
     s->ending = true;
+    if (!s->end_reason)
+        s->end_reason = reasons[smtp_server_end(s->engine)];
 }
 
 static const struct smtp_server_ops engine_ops = {
@@ -250,7 +257,6 @@ void session_start(struct worker *w, struct endpoint *e, int fd)
     s->worker = w;
     s->endpoint = e;
     s->began_ms = clock_monotonic_ms();
-    s->end_reason = "quit";
     session_name(s);
     buf_init(&s->out, OUT_MAX);
     s->generation = atomic_load(&e->generation); /* before them: at worst they are taken twice */

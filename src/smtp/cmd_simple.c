@@ -22,6 +22,7 @@ void cmd_quit(struct smtp_server *s, struct str args)
 {
     (void)args;
     server_say(s, 221, "2.0.0", "%s closing", s->cfg->hostname);
+    s->end = SMTP_SERVER_END_QUIT;
     server_end(s);
 }
 

@@ -119,6 +119,7 @@ void server_reply(struct smtp_server *s, const struct smtp_reply *r)
             struct smtp_reply bye =
                 smtp_reply(421, "4.7.0", "%s Too many errors, closing", s->cfg->hostname);
             put_reply(s, &bye);
+            s->end = SMTP_SERVER_END_ERRORS;
             server_end(s);
             return;
         }
@@ -435,6 +436,11 @@ bool smtp_server_is_idle(const struct smtp_server *s)
 bool smtp_server_is_waiting(const struct smtp_server *s)
 {
     return s->wait != WAIT_NOTHING;
+}
+
+enum smtp_server_end smtp_server_end(const struct smtp_server *s)
+{
+    return s->end;
 }
 
 bool smtp_server_has_ended(const struct smtp_server *s)

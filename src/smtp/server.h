@@ -160,6 +160,9 @@ void smtp_server_shutdown(struct smtp_server *s, const struct smtp_reply *reply)
 bool smtp_server_is_idle(const struct smtp_server *s); /* no transaction, nothing suspended; awaiting TLS is idle too */
 bool smtp_server_is_waiting(const struct smtp_server *s); /* an op said "later" */
 bool smtp_server_has_ended(const struct smtp_server *s);
+/* Who ended the session, for the log: the client by QUIT, or we, after too many errors or by the reply before. */
+enum smtp_server_end { SMTP_SERVER_END_REFUSED, SMTP_SERVER_END_QUIT, SMTP_SERVER_END_ERRORS };
+enum smtp_server_end smtp_server_end(const struct smtp_server *s);
 bool smtp_server_is_secure(const struct smtp_server *s);
 bool smtp_server_is_esmtp(const struct smtp_server *s);
 const char *smtp_server_helo(const struct smtp_server *s); /* "" before EHLO */

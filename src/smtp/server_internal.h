@@ -73,6 +73,7 @@ struct smtp_server {
     struct smtp_reply *swallow_reply; /* owned; NULL: nothing is being swallowed */
     bool swallow_close;
     unsigned errors;
+    enum smtp_server_end end; /* once ended */
     char verb[12]; /* of the command being served, printable */
 };
 

@@ -244,7 +244,16 @@ def test_smuggling(house, shape, token):
         c.mail(ALICE, BOB)
         c.message(BAD_TEXT[shape].replace(b"Subject: x", b"Subject: " + token.encode()), 550, "5.5.2")
         c.expect_close()
+        assert house.log.end_of(c)["reason"] == "refused"
     assert not house.mailbox(BOB).holding(token)
+
+
+def test_quit_is_the_client_s(house):
+    """The log tells who ended a session: it was the client."""
+    with house.connect("implicit-implicit", "good") as c:
+        c.expect("QUIT", 221)
+        c.expect_close()
+        assert house.log.end_of(c)["reason"] == "quit"
 
 
 def test_long_line_in_text(house):
@@ -273,6 +282,7 @@ def test_too_many_errors(house):
                 replies.append(c.reply().code)
         assert replies == [500] * 20 + [421], replies
         refused = [e for e in house.log.ended_session(c) if e.name == "refused"]
+        assert house.log.end_of(c)["reason"] == "too many errors"
     assert len(refused) <= 21
 
 
