@@ -210,7 +210,7 @@ static const char revoke_help[] =
     "usage: postern cert revoke DIR SERIAL|FILE [--reason WORD]\n"
     "\n"
     "Revokes a certificate of the CA in DIR, named by its serial number or by its file, and\n"
-    "writes the revocation list anew.  The server takes it up when it reloads.\n"
+    "writes the revocation list anew.  The server takes it up within seconds.\n"
     "\n"
     "      --reason WORD  unspecified (default), key-compromise, affiliation-changed,\n"
     "                     superseded, cessation, privilege-withdrawn\n"
@@ -224,7 +224,7 @@ static int write_list(const char *program, const char *dir, struct ca *ca)
     if (r < 0)
         return certcmd_failed(program, r, why);
     certcmd_day(now_ms + CA_CRL_DAYS * CERTCMD_DAY_MS, day);
-    printf("%s/crl.pem  good until %s; the server takes it up when it reloads\n", dir, day);
+    printf("%s/crl.pem  good until %s; a running server takes it up within seconds\n", dir, day);
     return EX_OK;
 }
 

@@ -141,9 +141,11 @@ void session_refuse(void *ctx, int error, struct smtp_reply *reply)
         *reply = s->transfer->refusal; /* the client's doing: "refused" is all the log needs */
         return;
     }
-    session_log_begin(s, &l, LOG_LEVEL_ERROR, "not-stored");
-    log_text(&l, "error", strerror(-error));
-    log_end(&l);
+    if (error != -EMSGSIZE && error != -ELOOP) { /* likewise */
+        session_log_begin(s, &l, LOG_LEVEL_ERROR, "not-stored");
+        log_text(&l, "error", strerror(-error));
+        log_end(&l);
+    }
     *reply = smtp_reply(451, "4.3.0", "Local trouble, try again later");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].error == -error)

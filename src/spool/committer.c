@@ -55,7 +55,7 @@ struct committer {
     size_t n_trash;
     bool stale_log;  /* a failed commit may still stand in the log */
     int health;      /* the last error said in the log, 0: well */
-    char words[160]; /* SQLite's, about the last transaction that failed */
+    char words[STORE_WORDS_MAX]; /* SQLite's, about the last transaction that failed, or about the lack of room */
 };
 
 /* ---- the queue of jobs ---- */
@@ -450,7 +450,7 @@ static void run_alone(struct spool *sp, struct job **jobs, size_t n)
 /* Takes out of the group what cannot be accepted now (I5); returns how many stay. */
 static size_t refuse_without_room(struct spool *sp, struct job **jobs, size_t n, int *ret_room)
 {
-    *ret_room = store_room(sp->store, sp->min_free_bytes);
+    *ret_room = store_room(sp->store, sp->min_free_bytes, sp->committer->words);
     if (*ret_room == 0)
         return n;
     size_t stay = 0;
@@ -517,7 +517,7 @@ static void run_group(struct spool *sp, struct job **jobs, size_t n)
         n = refuse_without_room(sp, jobs, n, &room);
     int r = try_group(sp, jobs, n);
     if (accepts || r < 0) /* results alone say nothing about room */
-        note_health(sp, r < 0 ? r : room, r < 0 ? sp->committer->words : NULL);
+        note_health(sp, r < 0 ? r : room, r < 0 || room == -ENOSPC ? sp->committer->words : NULL);
     outbox_flush(&sp->committer->outbox);
 }
 

@@ -86,7 +86,8 @@ static int put_chunks(struct deposit *d)
 static int put_all(struct deposit *d)
 {
     int64_t now = clock_wall_ms();
-    int r = store_room(d->store, MIN_FREE_BYTES);
+    char words[STORE_WORDS_MAX];
+    int r = store_room(d->store, MIN_FREE_BYTES, words);
     if (r == 0)
         r = store_begin(d->store);
     if (r == 0 && parcel_is_chunked(d->parcel))

@@ -189,7 +189,7 @@ static int number_of(struct query *q, const struct db_value *values, size_t n, i
     return 0;
 }
 
-static int file_room(struct store *st)
+static int file_room(struct store *st, char *words)
 {
     int64_t pages = 0, free_pages = 0;
     int r = number_of(st->q[Q_PAGES], NO_VALUES, &pages);
@@ -197,19 +197,25 @@ static int file_room(struct store *st)
         r = number_of(st->q[Q_FREE_PAGES], NO_VALUES, &free_pages);
     if (r < 0)
         return r;
-    return (pages - free_pages) * st->page_size >= st->accept_max ? -ENOSPC : 0;
+    if ((pages - free_pages) * st->page_size < st->accept_max)
+        return 0;
+    (void)snprintf(words, STORE_WORDS_MAX, "the database has nearly reached max-size");
+    return -ENOSPC;
 }
 
-int store_room(struct store *st, int64_t min_free_bytes)
+int store_room(struct store *st, int64_t min_free_bytes, char *words)
 {
     if (db_file_moved(st->db))
         return -ESTALE;
     struct statvfs fs;
     if (statvfs(st->path, &fs) < 0)
         return -errno;
-    if ((uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)min_free_bytes)
-        return -ENOSPC;
-    return st->accept_max > 0 ? file_room(st) : 0;
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (free_bytes >= (uint64_t)min_free_bytes)
+        return st->accept_max > 0 ? file_room(st, words) : 0;
+    (void)snprintf(words, STORE_WORDS_MAX, "the file system has %llu KiB free, and min-free keeps %lld",
+                   (unsigned long long)free_bytes / 1024, (long long)min_free_bytes / 1024);
+    return -ENOSPC;
 }
 
 int store_put_chunk(struct store *st, int64_t id, int64_t seq, struct str data)

@@ -25,8 +25,11 @@ void store_rollback(struct store *st);
 /* Overwrites what a failed commit may have left in the log.  See docs/QUEUE.md, "A commit that fails". */
 MUST_USE int store_scrub(struct store *st);
 
-/* Why nothing new may be accepted now: -ENOSPC, -ESTALE when the file is not the one we opened; else 0. */
-MUST_USE int store_room(struct store *st, int64_t min_free_bytes);
+#define STORE_WORDS_MAX 160
+
+/* Why nothing new may be accepted now: -ENOSPC, -ESTALE when the file is not the one we opened; else 0.  Beside
+ * -ENOSPC `words` says which limit it was, for the operator: the disk may look as if it had room. */
+MUST_USE int store_room(struct store *st, int64_t min_free_bytes, char *words);
 
 /* ---- accepting ---- */
 

@@ -73,6 +73,7 @@ def test_spool_at_its_limit(run, config, hop, size, limit):
     taken = fill(server, size)
     assert len(taken) > 5
     assert stats(server)["messages"] == len(taken)
+    assert "max-size" in server.log.wait("spool-trouble")["detail"]
     again = fill(server, size)  # another try, another connection: still no, or room for very few
     assert len(again) <= 3
     drain(server, hop, taken + again)
@@ -147,6 +148,7 @@ def test_others_fill_the_disk(run, config, hop, small_disk):
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * (9 << 20))
     assert fill(server, 2000) == []
+    assert "min-free keeps 4096" in server.log.wait("spool-trouble")["detail"]
     ballast.unlink()
     other, _ = submit(server, "v@far.test")
     drain(server, hop, [token, other])

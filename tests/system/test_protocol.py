@@ -514,3 +514,5 @@ def test_too_large_message(run, config, token):
         c.expect(f"RCPT TO:<{BOB}>", 250)
         c.message(f"Subject: {token}\r\n\r\n".encode() + b"0123456789\r\n" * 50)
     server.mailbox(BOB).wait(token)
+    assert not server.log.find("not-stored")  # nothing of ours is in trouble
+    assert len(server.log.find("refused")) == 2
