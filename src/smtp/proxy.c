@@ -59,8 +59,9 @@ static int next_tlv(struct str *rest, unsigned *ret_type, struct str *ret_value)
     return 0;
 }
 
-static int take_tls(struct str value, struct proxy_header *h)
+static int take_tls(struct str header, struct str value, struct proxy_header *h)
 {
+    (void)header;
     if (value.len < 5)
         return -EINVAL;
     unsigned client = octet(value, 0);
@@ -86,16 +87,46 @@ static int take_tls(struct str value, struct proxy_header *h)
 }
 
 /* [proxy protocol 2.2.3] Of the whole header, with nothing but zeros where the sum itself is. */
-static int check_sum(struct str header, struct str value, bool *seen)
+static int check_sum(struct str header, struct str value, struct proxy_header *h)
 {
-    if (value.len != 4 || *seen) /* each costs the time of the whole header */
+    (void)h;
+    if (value.len != 4)
         return -EINVAL;
-    *seen = true;
     size_t at = (size_t)(value.p - header.p);
     uint32_t sum = crc32c(0, str_upto(header, at));
     sum = crc32c(sum, (struct str){"\0\0\0", 4});
     sum = crc32c(sum, str_from(header, at + 4));
     return sum == (number(value, 0) << 16 | number(value, 2)) ? 0 : -EBADMSG;
+}
+
+static int take_identity(struct str header, struct str value, struct proxy_header *h)
+{
+    (void)header;
+    return take_text(value, h->identity, sizeof(h->identity));
+}
+
+/* Each at most once: of two accounts of one client neither is to be believed, and a sum costs the time of the whole header. */
+static const struct {
+    unsigned type;
+    int (*take)(struct str header, struct str value, struct proxy_header *h);
+} fields[] = {
+    {TLV_CRC32C,         check_sum    },
+    {TLV_SSL,            take_tls     },
+    {PROXY_TLV_IDENTITY, take_identity},
+};
+
+static int take_field(
+    struct str header, unsigned type, struct str value, unsigned *seen, struct proxy_header *h)
+{
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (fields[i].type != type)
+            continue;
+        if (*seen & 1U << i)
+            return -EINVAL;
+        *seen |= 1U << i;
+        return fields[i].take(header, value, h);
+    }
+    return 0;
 }
 
 /* The addresses at the front of what follows the fixed part; returns their octets, or -EINVAL. */
@@ -141,17 +172,13 @@ int proxy_parse(struct str header, struct proxy_header *ret)
     int used = take_addresses(body, octet(header, 13), ret);
     if (used < 0)
         return used;
-    bool summed = false;
+    unsigned seen = 0;
     for (struct str rest = str_from(body, (size_t)used); rest.len;) {
         unsigned type;
         struct str value;
         int r = next_tlv(&rest, &type, &value);
-        if (r == 0 && type == TLV_CRC32C)
-            r = check_sum(header, value, &summed);
-        if (r == 0 && type == TLV_SSL)
-            r = take_tls(value, ret);
-        if (r == 0 && type == PROXY_TLV_IDENTITY)
-            r = take_text(value, ret->identity, sizeof(ret->identity));
+        if (r == 0)
+            r = take_field(header, type, value, &seen, ret);
         if (r < 0)
             return r;
     }

@@ -2,7 +2,7 @@
  *
  * A proxy in front sends it ahead of everything else and so hands over whom it speaks for.  Version 1, which is text,
  * is not read.  TLVs that are not known are passed over; one that does not keep to its length makes the whole wrong, and
- * so does a checksum that does not fit.
+ * so does a checksum that does not fit, or one of those we read when it is there twice.
  *
  * The specification has no field for the identity of a client certificate.  We read one of those it leaves to
  * applications: type 0xE0, UTF-8, the identity as our own rules would have named it.
