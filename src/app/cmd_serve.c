@@ -147,6 +147,7 @@ static struct service_config service_settings(const struct config *c)
         .ocsp_timeout_ms = c->ocsp_timeout_ms,
         .message = c->message,
         .ticket_key_lifetime_ms = c->ticket_key_lifetime_ms,
+        .sessions_cached = c->tls_session_cache,
         .routes = c->relay.routes,
         .n_routes = c->relay.n_routes,
         .postmaster = c->relay.postmaster,

@@ -24,6 +24,7 @@ static const struct setting global_settings[] = {
     {"group",     setting_text,   FIELD(config, group)},
     {"workers",   setting_count,  FIELD(config, workers), RANGE(1, 256)},
     {"ticket-key-lifetime", setting_duration, FIELD(config, ticket_key_lifetime_ms), RANGE(1000, 3 * DAY_MS)},
+    {"tls-session-cache", setting_count, FIELD(config, tls_session_cache), RANGE(0, 1000000)},
     {"reload-interval", setting_duration, FIELD(config, reload_interval_ms), RANGE(0, DAY_MS)},
     {"auth-threads", setting_count, FIELD(config, auth_threads), RANGE(1, 64)},
     {"ocsp-timeout", setting_duration, FIELD(config, ocsp_timeout_ms), RANGE(1000, 60000)},
@@ -469,6 +470,7 @@ static struct config *new_config(void)
     c->ocsp_timeout_ms = 5000;
     c->reload_interval_ms = 2000;
     c->ticket_key_lifetime_ms = DAY_MS / 2;
+    c->tls_session_cache = 4096;
     c->auth_threads = 2;
     c->spool.database = "/var/lib/postern/spool.db";
     c->message = (struct message_config){

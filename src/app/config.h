@@ -31,6 +31,7 @@ struct config {
     unsigned workers;         /* default: one a processor */
     enum log_level log_level; /* default info */
     int64_t ticket_key_lifetime_ms;
+    unsigned tls_session_cache; /* sessions, default 4096; 0: in tickets */
     int64_t ocsp_timeout_ms;
     int64_t reload_interval_ms; /* how often files are looked at; 0: only on SIGHUP */
     struct trust_config *trusts;

@@ -1,10 +1,10 @@
 #include "net/tls_internal.h"
 
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h> /* the host name flags only */
 #include <stdatomic.h>
@@ -184,19 +184,24 @@ static int on_client_certificate(X509_STORE_CTX *store, void *arg)
 }
 
 /* A session is bound to the session_context and to the server name asked for, octet by octet
- * (EDG-15): a ticket that comes back under another one is not taken, and a full handshake follows.
+ * (EDG-15): one that comes back under another is not taken, and a full handshake follows.  With `once` it is bound to
+ * this connection, and never taken again.
  */
-static bool bind_session(SSL *ssl, const struct tls_context *c)
+static bool bind_session(SSL *ssl, const struct tls_context *c, bool once)
 {
     const unsigned char *sni = NULL;
     size_t sni_len = 0;
     (void)SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &sni, &sni_len);
-    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned char id[EVP_MAX_MD_SIZE], chance[32];
     unsigned id_len = 0;
+    if (once && RAND_bytes(chance, sizeof(chance)) != 1)
+        return false;
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
               EVP_DigestUpdate(md, c->session_context, strlen(c->session_context) + 1) == 1 &&
-              EVP_DigestUpdate(md, sni, sni_len) == 1 && EVP_DigestFinal_ex(md, id, &id_len) == 1 &&
+              EVP_DigestUpdate(md, sni, sni_len) == 1 &&
+              (!once || EVP_DigestUpdate(md, chance, sizeof(chance)) == 1) &&
+              EVP_DigestFinal_ex(md, id, &id_len) == 1 &&
               SSL_set_session_id_context(ssl, id, id_len) == 1;
     EVP_MD_CTX_free(md);
     return ok;
@@ -207,10 +212,13 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     const unsigned char *data;
     size_t len;
     /* EDG-16, RFC 7627 5.4: without the extended master secret a TLS 1.2 session is not tied to one
-     * certificate, so it gets no ticket and none is taken. */
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &data, &len) != 1)
+     * certificate, so it gets no ticket and is not taken again. */
+    bool once = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &data, &len) != 1;
+    if (once) {
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
-    if (bind_session(ssl, arg))
+        (void)SSL_set_num_tickets(ssl, 0);
+    }
+    if (bind_session(ssl, arg, once))
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;

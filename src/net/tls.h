@@ -27,14 +27,16 @@ enum tls_client_cert { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_REQUEST, TLS_CLIENT_
 /* Returns an X509_V_* code: 0 lets the handshake go on, anything else becomes the TLS alert. */
 typedef int tls_verify_fn(void *arg, struct x509_st *leaf, struct stack_st_X509 *chain);
 
-/* What session tickets are sealed with, shared by the contexts of a server so that they survive a reload.  The key is
- * renewed every key_lifetime_ms; the one before still opens, older ones are gone (RES-04).  Nobody resumes longer than
- * twice that time after having last proved possession of the certificate's key (RES-02).  Counted, any thread. */
+/* What sessions are resumed by, shared by the contexts of a server so that a reload ends none.  With cached_max the newest so many
+ * stay in memory and a ticket is but a name [rfc8446 4.6.1]: quicker, since OpenSSL 3.0 decodes the client's
+ * certificate again wherever a ticket is made or opened.  With 0 the session is in the ticket, sealed by a key that is
+ * renewed every key_lifetime_ms; the one before still opens, older ones are gone (RES-04).  Nobody resumes longer than twice that
+ * time after having last proved possession of the certificate's key (RES-02).  Counted, any thread. */
 struct tls_tickets;
-struct tls_tickets *tls_tickets_new(int64_t key_lifetime_ms);
+struct tls_tickets *tls_tickets_new(int64_t key_lifetime_ms, unsigned cached_max);
 struct tls_tickets *tls_tickets_ref(struct tls_tickets *t);
 void tls_tickets_unref(struct tls_tickets *t); /* NULL is fine */
-/* Renews what is due; otherwise that happens when a ticket is next made or used. */
+/* Renews what is due, and forgets sessions whose time is over; keys also turn when a ticket is next made or used. */
 void tls_tickets_turn(struct tls_tickets *t);
 
 struct tls_server_config {
@@ -47,7 +49,7 @@ struct tls_server_config {
     const char *named_ca;
     /* Names listener and policy: a ticket of another one is not taken (EDG-15). */
     const char *session_context;
-    struct tls_tickets *tickets; /* NULL: the context has a key of its own, as long as it lives */
+    struct tls_tickets *tickets; /* NULL: sealed by a key of the context's own, as long as it lives */
 };
 
 /* TLS_VERIFY_NAME: chain and host name (ID-01), never the subject CN (ID-03); with pins, these too.

@@ -22,6 +22,16 @@ bool tls_resume_is_fresh(const struct ssl_session_st *session, int64_t now_s);
 void tls_tickets_use(struct ssl_ctx_st *ctx, struct tls_tickets *t);
 void tls_tickets_turn_at(struct tls_tickets *t, int64_t now_ms); /* monotonic; for tests */
 
+/* Sessions by their id, the newest `max`.  Any thread. */
+struct tls_cache;
+struct tls_cache *tls_cache_new(uint32_t max);
+void tls_cache_free(struct tls_cache *c);                                /* NULL is fine */
+void tls_cache_put(struct tls_cache *c, struct ssl_session_st *session); /* takes it */
+/* The caller's own copy; NULL: there is none, or no memory. */
+struct ssl_session_st *tls_cache_get(struct tls_cache *c, const unsigned char *id, size_t len);
+void tls_cache_drop(struct tls_cache *c, const unsigned char *id, size_t len);
+void tls_cache_sweep(struct tls_cache *c, int64_t now_s); /* those whose time is over */
+
 /* ---- tls_own.c: certificate and key of ours ---- */
 
 struct tls_own {

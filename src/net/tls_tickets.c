@@ -1,6 +1,7 @@
-/* The keys session tickets are sealed with: shared by the contexts of a server, so that tickets survive a reload, and
- * renewed by time (RES-04).  What a ticket may be used for is not decided here: it is bound to listener, policy and
- * server name (tls.c), and the certificate in it is judged again (EDG-14). */
+/* What sessions are resumed by: the keys tickets are sealed with, renewed by time (RES-04), or a cache, whose tickets are
+ * but names.  Shared by the contexts of a server, so that sessions survive a reload.  What they may be used for is not
+ * decided here: they are bound to listener, policy and server name (tls.c), and the client's certificate is judged
+ * again (EDG-14). */
 #include "net/tls_internal.h"
 
 #include "base/clock.h"
@@ -23,6 +24,7 @@ struct ticket_key {
 struct tls_tickets {
     atomic_uint refs;
     int64_t lifetime_ms;
+    struct tls_cache *cache; /* NULL: tickets are sealed */
     pthread_mutex_t lock;
     struct ticket_key now, before; /* under lock */
     bool has_before;
@@ -36,11 +38,12 @@ static void fill(struct ticket_key *k)
         abort(); /* without randomness there is no TLS */
 }
 
-struct tls_tickets *tls_tickets_new(int64_t key_lifetime_ms)
+struct tls_tickets *tls_tickets_new(int64_t key_lifetime_ms, unsigned cached_max)
 {
     struct tls_tickets *t = xcalloc(1, sizeof(*t));
     atomic_init(&t->refs, 1);
     t->lifetime_ms = key_lifetime_ms;
+    t->cache = cached_max ? tls_cache_new(cached_max) : NULL;
     (void)pthread_mutex_init(&t->lock, NULL);
     fill(&t->now);
     t->born_ms = clock_monotonic_ms();
@@ -58,6 +61,7 @@ void tls_tickets_unref(struct tls_tickets *t)
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
         return;
     (void)pthread_mutex_destroy(&t->lock);
+    tls_cache_free(t->cache);
     OPENSSL_cleanse(t, sizeof(*t));
     free(t);
 }
@@ -87,6 +91,8 @@ void tls_tickets_turn_at(struct tls_tickets *t, int64_t now_ms)
 void tls_tickets_turn(struct tls_tickets *t)
 {
     tls_tickets_turn_at(t, clock_monotonic_ms());
+    if (t->cache)
+        tls_cache_sweep(t->cache, clock_wall_ms() / 1000);
 }
 
 /* The key to seal with, or the one of this name: 1, 2 when it is the one before, 0 when there is none. */
@@ -147,19 +153,17 @@ static int on_ticket(SSL *ssl,
     return r;
 }
 
-/* RES-02: a ticket carries when its client last proved that it holds the key of its certificate, through every ticket
- * that was got with a ticket. */
-static int on_seal(SSL *ssl, void *arg)
+/* RES-02: a session carries when its client last proved that it holds the key of its certificate, through every session
+ * that came of it. */
+static bool stamp(SSL *ssl, SSL_SESSION *session)
 {
-    SSL_SESSION *session = SSL_get_session(ssl);
     void *data = NULL;
     size_t len = 0;
     int64_t now = clock_monotonic_ms();
-    (void)arg;
     if (SSL_session_reused(ssl) == 1 &&
         SSL_SESSION_get0_ticket_appdata(session, &data, &len) == 1 && len == sizeof(now))
-        return 1;
-    return SSL_SESSION_set1_ticket_appdata(session, &now, sizeof(now));
+        return true;
+    return SSL_SESSION_set1_ticket_appdata(session, &now, sizeof(now)) == 1;
 }
 
 static bool is_recent(const struct tls_tickets *t, SSL_SESSION *session)
@@ -171,6 +175,12 @@ static bool is_recent(const struct tls_tickets *t, SSL_SESSION *session)
         return false;
     memcpy(&proved, data, sizeof(proved));
     return clock_monotonic_ms() - proved < 2 * t->lifetime_ms;
+}
+
+static int on_seal(SSL *ssl, void *arg)
+{
+    (void)arg;
+    return stamp(ssl, SSL_get_session(ssl));
 }
 
 static SSL_TICKET_RETURN on_unseal(SSL *ssl,
@@ -188,6 +198,68 @@ static SSL_TICKET_RETURN on_unseal(SSL *ssl,
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
+
+/* ---- the cache ---- */
+
+/* Intermediates are remembered where certificates are judged, and would be most of what a session weighs. */
+static SSL_SESSION *copy_without_chain(SSL *ssl, SSL_SESSION *session)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+    STACK_OF(X509) *aside = chain ? sk_X509_dup(chain) : NULL;
+    if (chain && !aside)
+        return NULL;
+    if (chain)
+        sk_X509_zero(chain);
+    SSL_SESSION *copy = SSL_SESSION_dup(session);
+    for (int i = 0; i < sk_X509_num(aside); i++)
+        (void)sk_X509_push(chain, sk_X509_value(aside, i)); /* there was room before */
+    sk_X509_free(aside);
+    return copy;
+}
+
+/* Copies go in and copies come out, since OpenSSL writes to a session while its connection lives and no two threads
+ * may have one in common.  The certificate is shared, and never decoded again.  Returns 0: OpenSSL keeps the original. */
+static int on_new(SSL *ssl, SSL_SESSION *session)
+{
+    const struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tickets_index);
+    SSL_SESSION *copy = stamp(ssl, session) ? copy_without_chain(ssl, session) : NULL;
+    if (copy)
+        tls_cache_put(t->cache, copy);
+    return 0;
+}
+
+static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int len, int *shared)
+{
+    const struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tickets_index);
+    SSL_SESSION *session = len > 0 ? tls_cache_get(t->cache, id, (size_t)len) : NULL;
+    *shared = 0;
+    if (session && is_recent(t, session))
+        return session;
+    SSL_SESSION_free(session);
+    return NULL;
+}
+
+/* [rfc5246 7.2.2] A fatal alert ends the session, not only its connection. */
+static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
+{
+    const struct tls_tickets *t = SSL_CTX_get_ex_data(ctx, tickets_index);
+    unsigned len;
+    const unsigned char *id = SSL_SESSION_get_id(session, &len);
+    if (t && len)
+        tls_cache_drop(t->cache, id, len);
+}
+
+static void use_cache(SSL_CTX *ctx)
+{
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET); /* of TLS 1.2; in 1.3 it makes a ticket a name */
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
+                                                  SSL_SESS_CACHE_NO_AUTO_CLEAR);
+    SSL_CTX_sess_set_new_cb(ctx, on_new);
+    SSL_CTX_sess_set_get_cb(ctx, on_get);
+    SSL_CTX_sess_set_remove_cb(ctx, on_remove);
+}
+
+/* ---- contexts ---- */
 
 static void
 free_tickets(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long number, void *arg)
@@ -215,4 +287,6 @@ void tls_tickets_use(SSL_CTX *ctx, struct tls_tickets *t)
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1 ||
         SSL_CTX_set_session_ticket_cb(ctx, on_seal, on_unseal, t) != 1)
         abort(); /* no memory for a few octets, while a file is loaded */
+    if (t->cache)
+        use_cache(ctx);
 }

@@ -24,6 +24,9 @@ void wire_close(struct wire *w)
 void wire_done(struct wire *w)
 {
     wire_close(w);
+    /* [rfc5246 7.2.1] A connection that ends without close_notify does not spoil its session. */
+    if (w->ssl)
+        SSL_set_shutdown(w->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(w->ssl);
     w->ssl = NULL;
 }

@@ -130,7 +130,7 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
     sv->workers = xcalloc(cfg->workers + 1, sizeof(struct worker *));
     for (; sv->n_workers < MAX(cfg->workers, 1U); sv->n_workers++)
         sv->workers[sv->n_workers] = worker_new();
-    sv->tickets = tls_tickets_new(cfg->ticket_key_lifetime_ms);
+    sv->tickets = tls_tickets_new(cfg->ticket_key_lifetime_ms, cfg->sessions_cached);
     int loaded = anchors_new(cfg, &sv->anchors, why);
     if (loaded == 0)
         loaded = passwords_open(sv, why);
@@ -175,7 +175,7 @@ int service_start(struct service *sv, struct spool *sp, struct relay *relay, cha
 void service_refresh(struct service *sv, bool all, struct service_refreshed *ret)
 {
     *ret = (struct service_refreshed){0};
-    tls_tickets_turn(sv->tickets); /* old keys go in time, also when nobody resumes (RES-04) */
+    tls_tickets_turn(sv->tickets); /* old keys and sessions go in time, also when nobody resumes (RES-04) */
     anchors_refresh(sv->anchors, all, ret);
     for (size_t i = 0; i < sv->n_endpoints; i++)
         endpoint_refresh(&sv->endpoints[i], sv->anchors, all, ret);

@@ -33,6 +33,7 @@ struct service_config {
     const struct route_config *routes; /* named domains are ours on a relay listener */
     size_t n_routes;
     int64_t ticket_key_lifetime_ms;
+    unsigned sessions_cached; /* TLS sessions; 0: they are sealed in tickets */
     const char *postmaster; /* what <Postmaster> without a domain stands for; NULL: postmaster@hostname */
 };
 

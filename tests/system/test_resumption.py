@@ -13,9 +13,14 @@ from test_reload import ALICE, Site
 VERSIONS = ("1.2", "1.3")
 
 
-@pytest.fixture
-def site(run, config, tmp_path):
-    return Site(run, config, tmp_path)
+@pytest.fixture(params=("cached", "sealed"))
+def site(run, config, tmp_path, request):
+    """Sessions kept in memory, and in tickets: what they may be used for is the same."""
+    if request.param == "sealed":
+        config.add("tls-session-cache = 0")
+    site = Site(run, config, tmp_path)
+    site.cached = request.param == "cached"
+    return site
 
 
 class Visitor:
@@ -107,7 +112,7 @@ def test_expired_between(site, version):
 
 
 def test_survives_a_reload(site, visitor):
-    """RES-04: new contexts, the same keys."""
+    """RES-04: new contexts, the same keys and sessions."""
     visitor.first("implicit")
     site.loaded(site.server.reload(), failed=0)
     assert visitor.visit("implicit").resumed
@@ -147,10 +152,11 @@ def test_no_identity_is_gained_or_changed(site, version):
     client.expect("AUTH EXTERNAL =", 235, text=ALICE)
 
 
+@pytest.mark.parametrize("cached", (4096, 0))
 @pytest.mark.parametrize("newest", (True, False), ids=("chained", "one ticket"))
-def test_resumption_ends(run, config, tmp_path, version, newest):
+def test_resumption_ends(run, config, tmp_path, version, newest, cached):
     """RES-02, RES-04: neither one ticket nor a chain of them goes on for ever."""
-    config.add("ticket-key-lifetime = 1s")
+    config.add("ticket-key-lifetime = 1s", f"tls-session-cache = {cached}")
     site = Site(run, config, tmp_path)
     visitor = Visitor(site, site.alice, version)
     visitor.first("implicit")
@@ -192,7 +198,8 @@ def s_client(site, *more):
 def test_what_a_ticket_says(site, tmp_path):
     """EDG-17, RES-03, RES-05: no early data, at most seven days, and a fresh key exchange at resumption."""
     session = tmp_path / "session.pem"
-    for version in ("-tls1_2", "-tls1_3"):  # in TLS 1.3 OpenSSL sees to it by itself
+    tickets = ("-tls1_3",) if site.cached else ("-tls1_2", "-tls1_3")  # TLS 1.2 has a session id instead
+    for version in tickets:  # in TLS 1.3 OpenSSL sees to the lifetime by itself
         said = s_client(site, version, "-sess_out", session)
         hint = re.search(r"TLS session ticket lifetime hint: (\d+)", said)
         assert hint and 0 < int(hint[1]) <= 604800, said
@@ -213,3 +220,13 @@ def test_early_data_is_not_taken(site, tmp_path):
     own = {"session": site.server.log.wait("connect", since=mark)["session"]}
     site.server.log.wait("disconnect", **own)
     assert not site.server.log.find("login", **own)
+
+
+def test_only_so_many_are_kept(run, config, tmp_path, version):
+    """The oldest session makes room for the newest."""
+    config.add("tls-session-cache = 2")
+    site = Site(run, config, tmp_path)
+    visitors = [Visitor(site, site.alice, version) for _ in range(3)]
+    for visitor in visitors:
+        visitor.first("implicit")
+    assert [v.visit("implicit").resumed for v in reversed(visitors)] == [True, version == "1.2", False]

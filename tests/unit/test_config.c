@@ -78,7 +78,7 @@ static int read_text(const char *text, size_t len, struct config **ret)
 static const char whole[] =
     "# everything once\n"
     "hostname = \"mail.example.org\"\n"
-    "workers = 3  log-level = debug  reload-interval = 5s  ticket-key-lifetime = 1h\n"
+    "workers = 3  log-level = debug  reload-interval = 5s  ticket-key-lifetime = 1h  tls-session-cache = 0\n"
     "trust staff { ca = {\"ca.pem\"}  crl = {\"ca.pem\", 'key.pem',} }\n"
     "trust devices { ca = ca.pem  crl = \"/\" crl-stale = accept key-size-min = 3072 strength = 128 depth = 2 ocsp = hard ocsp-responder = \"http://ocsp.example.org/\"\n"
     "  require-eku = yes pin = {\"sha256:00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"} }\n"
@@ -187,6 +187,7 @@ static void listeners_are_read(void **state)
     assert_non_null(strstr(a->disabled, "/ca.pem"));
     assert_int_equal(c->reload_interval_ms, 5000);
     assert_int_equal(c->ticket_key_lifetime_ms, 3600000);
+    assert_int_equal(c->tls_session_cache, 0);
     assert_string_equal(c->metrics_address, "127.0.0.1:9925");
     assert_int_equal(a->timeout_ms, 60000);
     assert_int_equal(a->line, 11);

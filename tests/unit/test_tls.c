@@ -780,9 +780,8 @@ static void visit(struct end *s, struct tls_context *sc, SSL_CTX *ctx, const cha
 }
 
 /* The names asked for are none of those in the certificate: that refuses nobody (TLS-10). */
-static void a_session_is_taken_back_only_where_it_was_given(void **state)
+static void taken_back_only_where_it_was_given(struct tls_tickets *t)
 {
-    (void)state;
     static const struct {
         const char *name;
         int version;
@@ -801,11 +800,11 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct tls_context *sc = server_context((struct tls_server_config){
-            .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission"});
+            .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission", .tickets = t});
         struct tls_context *sc2 = sc;
         if (strcmp(rows[i].context, "submission") != 0)
             sc2 = server_context((struct tls_server_config){
-                .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = rows[i].context});
+                .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = rows[i].context, .tickets = t});
         SSL_CTX *ctx = resuming_context(rows[i].version, &client_id);
         if (!rows[i].extended_master_secret)
             SSL_CTX_set_options(ctx, SSL_OP_NO_EXTENDED_MASTER_SECRET);
@@ -831,6 +830,15 @@ static void a_session_is_taken_back_only_where_it_was_given(void **state)
     }
 }
 
+static void a_session_is_taken_back_only_where_it_was_given(void **state)
+{
+    (void)state;
+    taken_back_only_where_it_was_given(NULL);
+    struct tls_tickets *cached = tls_tickets_new(60000, 16);
+    taken_back_only_where_it_was_given(cached);
+    tls_tickets_unref(cached);
+}
+
 /* RES-04: a reload makes another context, and time makes other keys. */
 static void ticket_keys_survive_a_reload_and_grow_old(void **state)
 {
@@ -839,22 +847,27 @@ static void ticket_keys_survive_a_reload_and_grow_old(void **state)
         const char *name;
         int version;
         bool shared;
+        unsigned cached;
         unsigned turns; /* lifetimes that pass between the two visits, one at a time */
         unsigned leap;  /* and at once */
         bool want;
     } rows[] = {
-        {"keys of its own, 1.3",        TLS1_3_VERSION, false, 0, 0, false},
-        {"keys of its own, 1.2",        TLS1_2_VERSION, false, 0, 0, false},
-        {"shared keys, 1.3",            TLS1_3_VERSION, true,  0, 0, true },
-        {"shared keys, 1.2",            TLS1_2_VERSION, true,  0, 0, true },
-        {"RES-04: the key before, 1.3", TLS1_3_VERSION, true,  1, 0, true },
-        {"RES-04: the key before, 1.2", TLS1_2_VERSION, true,  1, 0, true },
-        {"RES-04: an older key, 1.3",   TLS1_3_VERSION, true,  2, 0, false},
-        {"RES-04: an older key, 1.2",   TLS1_2_VERSION, true,  2, 0, false},
-        {"RES-04: nobody came, 1.3",    TLS1_3_VERSION, true,  0, 2, false},
+        {"keys of its own, 1.3",        TLS1_3_VERSION, false, 0, 0, 0, false},
+        {"keys of its own, 1.2",        TLS1_2_VERSION, false, 0, 0, 0, false},
+        {"shared keys, 1.3",            TLS1_3_VERSION, true,  0, 0, 0, true },
+        {"shared keys, 1.2",            TLS1_2_VERSION, true,  0, 0, 0, true },
+        {"RES-04: the key before, 1.3", TLS1_3_VERSION, true,  0, 1, 0, true },
+        {"RES-04: the key before, 1.2", TLS1_2_VERSION, true,  0, 1, 0, true },
+        {"RES-04: an older key, 1.3",   TLS1_3_VERSION, true,  0, 2, 0, false},
+        {"RES-04: an older key, 1.2",   TLS1_2_VERSION, true,  0, 2, 0, false},
+        {"RES-04: nobody came, 1.3",    TLS1_3_VERSION, true,  0, 0, 2, false},
+        {"cached, 1.3",                 TLS1_3_VERSION, true,  8, 0, 0, true },
+        {"cached, 1.2",                 TLS1_2_VERSION, true,  8, 0, 0, true },
+        {"cached: no key, 1.3",         TLS1_3_VERSION, true,  8, 2, 0, true },
+        {"cached: no key, 1.2",         TLS1_2_VERSION, true,  8, 2, 0, true },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct tls_tickets *t = tls_tickets_new(60000);
+        struct tls_tickets *t = tls_tickets_new(60000, rows[i].cached);
         struct tls_server_config cfg = {.client_certificate = TLS_CLIENT_CERT_REQUEST,
                                         .session_context = "submission",
                                         .tickets = rows[i].shared ? t : NULL};
@@ -877,6 +890,69 @@ static void ticket_keys_survive_a_reload_and_grow_old(void **state)
         SSL_CTX_free(ctx);
         tls_context_unref(before);
         tls_context_unref(after);
+        tls_tickets_unref(t);
+    }
+}
+
+static struct tls_context *cached_context(struct tls_tickets *t)
+{
+    return server_context((struct tls_server_config){
+        .client_certificate = TLS_CLIENT_CERT_REQUEST, .session_context = "submission", .tickets = t});
+}
+
+/* Leaves the session of one client in `saved`. */
+static SSL_CTX *visited(struct tls_context *sc, int version)
+{
+    SSL_CTX *ctx = resuming_context(version, &client_id);
+    struct end s = END_INIT;
+    visit(&s, sc, ctx, "a.example", false);
+    assert_false(s.facts.resumed);
+    X509_free(s.leaf);
+    return ctx;
+}
+
+/* [rfc5246 7.2.2] Only a fatal alert spoils it; not that the peer went away without a word [rfc5246 7.2.1]. */
+static void an_alert_ends_a_cached_session(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int version;
+        bool spoil, want;
+    } rows[] = {
+        {"1.3, no close_notify", TLS1_3_VERSION, false, true },
+        {"1.2, no close_notify", TLS1_2_VERSION, false, true },
+        {"1.3, fatal alert",     TLS1_3_VERSION, true,  false},
+        {"1.2, fatal alert",     TLS1_2_VERSION, true,  false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_tickets *t = tls_tickets_new(60000, 16);
+        struct tls_context *sc = cached_context(t);
+        SSL_CTX *ctx = visited(sc, rows[i].version);
+        struct end second = END_INIT, third = END_INIT;
+        struct raw raw = raw_peer(&second, ctx);
+        (void)SSL_set_tlsext_host_name(raw.ssl, "a.example");
+        assert_int_equal(SSL_set_session(raw.ssl, saved), 1);
+        stream_start_tls(second.s, sc, NULL);
+        assert_int_equal(raw_wait(&raw, SSL_connect), SSL_ERROR_NONE);
+        WAIT(second.secures);
+        check(rows[i].name, second.facts.resumed);
+        say(&second, "x"); /* and the next ticket before it */
+        assert_int_equal(raw_wait(&raw, raw_read_once), SSL_ERROR_NONE);
+        if (rows[i].spoil) /* a record that authenticates as nothing */
+            assert_int_equal(write(raw.fd, "\x17\x03\x03\x00\x20" "0123456789abcdef0123456789abcdef", 37), 37);
+        assert_int_equal(shutdown(raw.fd, SHUT_WR), 0);
+        WAIT(second.ends);
+        end_done(&second);
+        SSL_set_shutdown(raw.ssl, SSL_SENT_SHUTDOWN); /* or the peer's own copy would be spoilt */
+        raw_done(&raw);
+        visit(&third, sc, ctx, "a.example", true);
+        check(rows[i].name, third.facts.resumed == rows[i].want);
+        X509_free(third.leaf);
+        SSL_SESSION_free(saved);
+        saved = NULL;
+        SSL_CTX_free(ctx);
+        tls_context_unref(sc);
         tls_tickets_unref(t);
     }
 }
@@ -1575,6 +1651,7 @@ int main(void)
         NETTEST(a_session_is_taken_back_only_where_it_was_given),
         NETTEST(a_client_takes_up_its_session_where_it_got_it),
         NETTEST(ticket_keys_survive_a_reload_and_grow_old),
+        NETTEST(an_alert_ends_a_cached_session),
         NETTEST(no_session_is_kept_for_more_than_seven_days),
         NETTEST(accounts_do_not_share_sessions),
         NETTEST(a_client_chooses_its_version_and_knows_that_it_was_asked),
