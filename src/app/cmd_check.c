@@ -3,7 +3,9 @@
 #include "app/config.h"
 #include "app/privileges.h"
 #include "app/reread.h"
+#include "base/clock.h"
 #include "base/table.h"
+#include "cert/age.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -75,6 +77,25 @@ check_tables(struct check *ck, const struct listener_config *ls, const struct co
     check_table(ck, ls->disabled, true, at);
 }
 
+struct aging {
+    struct check *check;
+    const struct config_place *at;
+};
+
+static void on_age(void *arg, enum cert_age age, const char *words)
+{
+    const struct aging *a = arg;
+    (void)age;
+    on_finding(a->check, &(struct loader_finding){a->at->file, a->at->line, true, words});
+}
+
+static void check_age(struct check *ck, const char *certificate, const struct config_place *at)
+{
+    struct aging a = {ck, at};
+    if (certificate)
+        (void)cert_file_age(certificate, clock_wall_ms(), on_age, &a);
+}
+
 static void
 check_listener(struct check *ck, const struct listener_config *ls, const struct config_place *at)
 {
@@ -91,6 +112,8 @@ check_listener(struct check *ck, const struct listener_config *ls, const struct 
     char why[TLS_WHY_MAX] = "";
     if (tls_server_context_new(&cfg, &tls, why) < 0)
         mistake(ck, at, "listener \"%s\": %s", ls->name, why);
+    else
+        check_age(ck, ls->certificate, at);
     tls_context_unref(tls);
 }
 
@@ -100,10 +123,12 @@ check_trust(struct check *ck, const struct trust_config *t, const struct config_
     struct cert_trust_config cfg = settings_trust(t);
     struct cert_trust *trust = NULL;
     char why[CERT_WHY_MAX] = "";
+    struct aging a = {ck, at};
     if (cert_trust_load(&cfg, &trust, why) < 0)
         mistake(ck, at, "%s", why);
     else
-        cert_trust_unref(trust);
+        (void)cert_trust_age(trust, clock_wall_ms(), on_age, &a);
+    cert_trust_unref(trust);
 }
 
 static void
@@ -131,6 +156,8 @@ check_route(struct check *ck, const struct route_config *r, const struct config_
     char why[TLS_WHY_MAX] = "";
     if (tls_client_context_new(&cfg, &tls, why) < 0)
         mistake(ck, at, "route \"%s\": %s", r->domain, why);
+    else
+        check_age(ck, r->certificate, at);
     tls_context_unref(tls);
 }
 

@@ -1,5 +1,6 @@
 #include "server/anchors.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/watch.h"
 
@@ -7,6 +8,7 @@ struct anchor {
     const struct trust_config *cfg;
     struct watch files;
     struct cert_trust *trust;
+    enum cert_age said; /* in the log, of the lists and CAs loaded now */
 };
 
 struct anchors {
@@ -73,7 +75,30 @@ static void anchor_refresh(struct anchor *a, bool all, struct service_refreshed 
     cert_trust_inherit(fresh, a->trust);
     cert_trust_unref(a->trust);
     a->trust = fresh;
+    a->said = CERT_AGE_FINE;
     count->loaded++;
+}
+
+void anchors_log_age(void *arg, enum cert_age age, const char *words)
+{
+    (void)arg;
+    log_message(age == CERT_AGE_PAST ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+                age == CERT_AGE_PAST ? "out-of-date" : "expires-soon", "%s", words);
+}
+
+static void anchor_look(struct anchor *a)
+{
+    int64_t now = clock_wall_ms();
+    enum cert_age age = cert_trust_age(a->trust, now, NULL, NULL);
+    if (age > a->said)
+        (void)cert_trust_age(a->trust, now, anchors_log_age, NULL);
+    a->said = age;
+}
+
+void anchors_look(struct anchors *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        anchor_look(&a->list[i]);
 }
 
 void anchors_refresh(struct anchors *a, bool all, struct service_refreshed *count)

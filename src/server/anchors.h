@@ -6,6 +6,7 @@
 #ifndef POSTERN_ANCHORS_H
 #define POSTERN_ANCHORS_H
 
+#include "cert/age.h"
 #include "server/service.h"
 
 struct anchors;
@@ -16,6 +17,10 @@ void anchors_free(struct anchors *a); /* NULL is fine */
 /* Loads the blocks of which a file has changed, or `all`.  A block that cannot be loaded keeps what it had, which is
  * logged once for each change. */
 void anchors_refresh(struct anchors *a, bool all, struct service_refreshed *count);
+
+/* Logs what has gone out of date, or soon will, since the look before. */
+void anchors_look(struct anchors *a);
+cert_age_fn anchors_log_age; /* how; arg is not used */
 
 /* The present snapshot, borrowed until the next refresh; NULL when there is no block of that name. */
 struct cert_trust *anchors_find(struct anchors *a, const char *name);

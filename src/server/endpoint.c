@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define LOOK_EACH_MS 60000 /* it is a file to read */
+
 static const uint32_t extensions =
     SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_SMTPUTF8) |
     SMTP_SET(SMTP_EXT_CHUNKING) | SMTP_SET(SMTP_EXT_BINARYMIME) | SMTP_SET(SMTP_EXT_DSN) |
@@ -149,7 +151,21 @@ tls_refresh(struct endpoint *e, bool all, struct service_refreshed *count)
         return tls_context_ref(old);
     }
     count->loaded++;
+    e->said = CERT_AGE_FINE;
+    e->looked_ms = 0;
     return fresh;
+}
+
+void endpoint_look(struct endpoint *e)
+{
+    int64_t now = clock_monotonic_ms();
+    if (e->cfg->tls == LISTENER_TLS_NONE || (e->looked_ms && now - e->looked_ms < LOOK_EACH_MS))
+        return;
+    e->looked_ms = now;
+    enum cert_age age = cert_file_age(e->cfg->certificate, clock_wall_ms(), NULL, NULL);
+    if (age > e->said)
+        (void)cert_file_age(e->cfg->certificate, clock_wall_ms(), anchors_log_age, NULL);
+    e->said = age;
 }
 
 struct credentials *endpoint_credentials(struct endpoint *e)

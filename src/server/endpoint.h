@@ -46,7 +46,9 @@ struct endpoint {
     atomic_uint generation;
     struct net_range *proxies, *xclients; /* of cfg, as many */
     struct tls_tickets *tickets;
-    struct watch files;     /* certificate and key; the main thread's */
+    struct watch files;     /* certificate and key; the main thread's, as are the next two */
+    enum cert_age said;     /* of the certificate, in the log */
+    int64_t looked_ms;      /* at its age; monotonic */
     atomic_uint connections; /* open now */
     struct counters counters;
 };
@@ -58,6 +60,8 @@ MUST_USE int endpoint_init(struct endpoint *e,
                            struct tls_tickets *tickets,
                            char *why);
 void endpoint_done(struct endpoint *e);
+/* Logs that its own certificate has expired, or soon will; now and then, and once. */
+void endpoint_look(struct endpoint *e);
 /* After anchors_refresh(), on the same thread.  Loads what has changed, or all; what cannot be loaded stays as it was,
  * which is logged once for each change. */
 void endpoint_refresh(struct endpoint *e,

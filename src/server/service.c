@@ -153,6 +153,13 @@ int service_new(const struct service_config *cfg, struct service **ret, char *wh
     return 0;
 }
 
+static void look_at_dates(struct service *sv)
+{
+    anchors_look(sv->anchors);
+    for (size_t i = 0; i < sv->n_endpoints; i++)
+        endpoint_look(&sv->endpoints[i]);
+}
+
 int service_start(struct service *sv, struct spool *sp, struct relay *relay, char *why)
 {
     int error = sv->n_passwords ? checker_start(MAX(sv->cfg.auth_threads, 1U), &sv->checker) : 0;
@@ -169,6 +176,7 @@ int service_start(struct service *sv, struct spool *sp, struct relay *relay, cha
             return r;
         }
     }
+    look_at_dates(sv);
     return 0;
 }
 
@@ -184,6 +192,7 @@ void service_refresh(struct service *sv, bool all, struct service_refreshed *ret
         ret->loaded += r > 0;
         ret->failed += r < 0;
     }
+    look_at_dates(sv);
 }
 
 int service_metrics(struct service *sv, struct buf *out)

@@ -132,6 +132,19 @@ def test_check_of_tables(config, where, text, says):
     assert "no mistakes" in postern("check", "-c", path).stdout
 
 
+def test_check_looks_at_dates(config, zoo, tmp_path):
+    """What has expired, or soon will, is a warning at its block: the server starts with it."""
+    old = zoo.issue_server("checked-own", days=(-20, -2))
+    list_file = tmp_path / "old.crl"
+    list_file.write_bytes(zoo.staff.crl(days=-1))
+    config.add(f'trust staff {{ ca = "{zoo.staff.file}" crl = "{list_file}" }}').spool().maildir("default")
+    config.route("far.test", smtp='"127.0.0.1:1"', tls="verify", certificate=f'"{old.certificate}"', key=f'"{old.key}"')
+    config.listener("in", "implicit", trust="{staff}", certificate=f'"{old.certificate}"', key=f'"{old.key}"')
+    said = [line for line in postern("check", "-c", config.write()).stdout.splitlines() if ": warning: " in line]
+    assert len([line for line in said if "checked-own expired on" in line]) == 2, said
+    assert len([line for line in said if "list of CN=Staff CA went out of date" in line]) == 1, said
+
+
 def test_check_folds_the_disabled(config):
     """Keys of `disabled` are the same in any case, as for the server; those of other tables are not."""
     table = config.folder / "table"

@@ -1,9 +1,10 @@
 """Files that change under a running server: certificates, revocation lists, tables (TLS-16, EDG-18)."""
 import os
+from datetime import datetime
 
 import pytest
 
-from kit.certs import Authority, write_pem
+from kit.certs import DAY, NOW, Authority, write_pem
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 
@@ -87,6 +88,30 @@ def test_broken_list_keeps_the_old(site):
     # Another change is looked at anew, which also shows that in between nothing was.
     site.loaded(site.replace(site.crl, site.ca.crl()), loaded=1, failed=0)
     assert len(site.server.log.find("reload-failed", since=mark)) == 1
+
+
+def test_dates_are_looked_at(site, zoo):
+    """A list that nobody renews is announced before its end, and when it refuses everybody from then on, once each."""
+    log = site.server.log
+    mark = site.replace(site.crl, site.ca.crl(days=0.5))
+    assert "from then on every certificate of that CA is refused" in log.wait("expires-soon", since=mark)["message"]
+    at_once = (datetime.utcnow() - NOW) / DAY + 2 / 86400
+    mark = site.replace(site.crl, site.ca.crl(days=at_once))
+    log.wait("expires-soon", since=mark)
+    past = log.wait("out-of-date", since=mark)
+    assert past.level == "error" and "the revocation list of CN=Site CA went out of date" in past["message"]
+    site.server.connect("implicit", site.alice).expect(f"MAIL FROM:<{ALICE}>", 530, "5.7.0", "out of date")
+    site.loaded(site.replace(site.crl, site.ca.crl()))
+    assert len(log.find("out-of-date", since=mark)) == 1 and len(log.find("expires-soon", since=mark)) == 1
+
+
+def test_own_certificate_has_expired(run, config, zoo):
+    """Clients of a server whose certificate has expired say nothing and go away, so the server does."""
+    old = zoo.issue_server("expired-own", days=(-20, -2))
+    config.trust().spool().maildir("default")
+    config.listener("in", "implicit", trust="{staff}", certificate=f'"{old.certificate}"', key=f'"{old.key}"')
+    past = run(config).log.wait("out-of-date")
+    assert past.level == "error" and f"{old.certificate}: the certificate CN=expired-own expired on" in past["message"]
 
 
 def test_directory_of_lists(run, config, tmp_path):

@@ -1,0 +1,25 @@
+/* age.h - which certificates and revocation lists of a configuration go out of date, in words for the operator.
+ *
+ * A date passes without a file changing: a list that nobody renewed refuses everybody from one second to the next, and
+ * clients of a listener whose own certificate has expired just go away.  So somebody has to look at the clock.
+ * Soon is the last tenth of a life, and a month at most.
+ */
+#ifndef POSTERN_CERT_AGE_H
+#define POSTERN_CERT_AGE_H
+
+#include "cert/judge.h"
+
+enum cert_age { CERT_AGE_FINE, CERT_AGE_SOON, CERT_AGE_PAST };
+
+#define CERT_AGE_WORDS_MAX 512
+/* `words` name what it is, the date, what follows from it, and what to do. */
+typedef void cert_age_fn(void *arg, enum cert_age age, const char *words);
+
+/* Tells of everything in the trust block that is not fine, and returns the worst; `tell` may be NULL.  Of several with
+ * one name the one that lasts longest counts, as it does when a certificate is judged. */
+enum cert_age cert_trust_age(const struct cert_trust *t, int64_t now_ms, cert_age_fn *tell, void *arg);
+
+/* The same for the first certificate in a PEM file.  One that cannot be read is fine here: who loads it complains. */
+enum cert_age cert_file_age(const char *path, int64_t now_ms, cert_age_fn *tell, void *arg);
+
+#endif
