@@ -27,6 +27,7 @@ static void session_free(struct session *s)
     free(s->proxy);
     cert_release(s->handed);
     free(s->xclient);
+    free(s->xclient_from);
     free(s);
 }
 

@@ -41,6 +41,7 @@ struct session {
     struct proxy_header *proxy; /* owned; of a proxy that ends TLS, NULL else */
     bool awaits_proxy;          /* its header comes before anything else */
     struct smtp_xclient *xclient; /* owned; NULL: XCLIENT was not given */
+    char *xclient_from;           /* owned; the proxy that gave it */
     struct cert_verdict verdict;
     enum auth_history history;
     bool sasl_external; /* the empty challenge of EXTERNAL was sent */
@@ -158,7 +159,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
 void session_log_connect(const struct session *s);
 void session_log_tls(const struct session *s);
-void session_log_xclient(const struct session *s, const char *proxy);
+void session_log_xclient(const struct session *s);
 void session_log_judged_again(const struct session *s);
 void session_log_login(const struct session *s);
 void session_log_login_refused(const struct session *s, const char *mechanism, const struct smtp_reply *reply);

@@ -54,13 +54,13 @@ void session_log_tls(const struct session *s)
     log_end(&l);
 }
 
-void session_log_xclient(const struct session *s, const char *proxy)
+void session_log_xclient(const struct session *s)
 {
     struct log_line l;
     const struct smtp_xclient *x = s->xclient;
     session_log_begin(s, &l, LOG_LEVEL_INFO, "xclient");
     log_text(&l, "listener", s->endpoint->cfg->name);
-    log_text(&l, "proxy", proxy);
+    log_text(&l, "proxy", s->xclient_from);
     log_text(&l, "peer", stream_peer_address(s->stream));
     if (x->ip_len)
         log_number(&l, "port", x->port);

@@ -1,8 +1,10 @@
 /* XCLIENT: a listed proxy says by a command whom the session is with, and as whom it has authenticated its client.
  *
- * Once a session, before any AUTH.  After it the proxy may hand over the connection to its client as it is (nginx does),
- * and the client must not become somebody else by the same command.  What TLS has told is about the proxy from then on,
- * its certificate is nobody's. */
+ * Once a session, before any AUTH, in one command or in several without another in between (Dovecot, where one would be
+ * too long).  After it the proxy may hand over the connection to its client as it is, and the client must not become
+ * somebody else by the same command.  nginx does so right after its XCLIENT where the client has said no EHLO: so nothing
+ * that was told can be told again, and LOGIN stands in the first command or nowhere.  What TLS has told is about the proxy
+ * from then on, its certificate is nobody's. */
 #include "auth/prepare.h"
 #include "server/session_internal.h"
 
@@ -18,6 +20,8 @@ static bool is_untried(const struct session *s)
 
 bool session_admits_xclient(const struct session *s, struct smtp_reply *reply)
 {
+    if (smtp_server_carries_on_xclient(s->engine))
+        return true;
     bool listed =
         !s->xclient && endpoint_lists_xclient(s->endpoint, stream_peer_address(s->stream));
     if (!listed)
@@ -54,20 +58,40 @@ static void forget_certificate(struct session *s)
     cert_verdict_done(&s->verdict);
 }
 
+static void keep(struct session *s, const struct smtp_xclient *x)
+{
+    if (!s->xclient) {
+        s->xclient = xcalloc(1, sizeof(*s->xclient));
+        s->xclient_from = xstrdup(stream_peer_address(s->stream));
+    }
+    *s->xclient = *x;
+    if (x->ip_len)
+        stream_speaks_for(s->stream, x->ip, x->ip_len, (uint16_t)x->port);
+    session_log_xclient(s);
+}
+
+static enum smtp_decision
+carry_on(struct session *s, const struct smtp_xclient *x, struct smtp_reply *reply)
+{
+    if (strcmp(x->login, s->xclient->login) != 0) {
+        *reply = smtp_reply(550, "5.7.0", "LOGIN belongs into the first XCLIENT");
+        return SMTP_NO;
+    }
+    keep(s, x);
+    return SMTP_YES;
+}
+
 enum smtp_decision
 session_xclient(void *ctx, const struct smtp_xclient *x, struct smtp_reply *reply)
 {
     struct session *s = ctx;
     CLEANUP(buf_done) struct buf identity = BUF_INIT(CERT_IDENTITY_MAX);
-    CLEANUP(freep) char *proxy = xstrdup(stream_peer_address(s->stream));
+    if (s->xclient)
+        return carry_on(s, x, reply);
     if (x->login[0] && !find_identity(s, x->login, &identity, reply))
         return SMTP_NO;
-    s->xclient = xcalloc(1, sizeof(*s->xclient));
-    *s->xclient = *x;
-    if (x->ip_len)
-        stream_speaks_for(s->stream, x->ip, x->ip_len, (uint16_t)x->port);
+    keep(s, x);
     forget_certificate(s);
-    session_log_xclient(s, proxy);
     if (identity.len)
         session_login(s, identity.data, AUTH_OTHER, "XCLIENT");
     return SMTP_YES;

@@ -57,6 +57,7 @@ void smtp_server_free(struct smtp_server *s)
     transaction_drop(s);
     free(s->swallow_reply);
     free(s->helo);
+    free(s->xclient);
     free(s);
 }
 
@@ -192,6 +193,7 @@ void smtp_server_greet(struct smtp_server *s, const struct smtp_reply *refusal)
 
 /* ---- lines ---- */
 
+/* Any line but an XCLIENT ends what that has to say. */
 static void remember_verb(struct smtp_server *s, struct str word)
 {
     size_t n = MIN(word.len, sizeof(s->verb) - 1);
@@ -199,6 +201,10 @@ static void remember_verb(struct smtp_server *s, struct str word)
         s->verb[i] =
             isprint((unsigned char)word.p[i]) ? (char)toupper((unsigned char)word.p[i]) : '?';
     s->verb[n] = '\0';
+    if (strcmp(s->verb, "XCLIENT") == 0)
+        return;
+    free(s->xclient);
+    s->xclient = NULL;
 }
 
 static const struct command *command_find(struct str word)
@@ -456,6 +462,11 @@ bool smtp_server_is_secure(const struct smtp_server *s)
 bool smtp_server_is_esmtp(const struct smtp_server *s)
 {
     return s->esmtp;
+}
+
+bool smtp_server_carries_on_xclient(const struct smtp_server *s)
+{
+    return s->xclient != NULL;
 }
 
 const char *smtp_server_helo(const struct smtp_server *s)

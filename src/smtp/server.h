@@ -81,7 +81,8 @@ struct smtp_server_ops {
     enum smtp_decision (*starttls)(void *ctx, struct smtp_reply *reply);
 
     /* XCLIENT, parsed, once `admit` has let it pass.  After SMTP_YES everything said before is forgotten, and the session
-     * begins again with the greeting.  Never SMTP_LATER.  May be NULL: the command is not served. */
+     * begins again with the greeting.  One that carries on (smtp_server_carries_on_xclient()) has what those before it told
+     * in *x, too.  Never SMTP_LATER.  May be NULL: the command is not served. */
     enum smtp_decision (*xclient)(void *ctx, const struct smtp_xclient *x, struct smtp_reply *reply);
 
     /* AUTH with mechanism (upper case) and initial response, or response to a challenge (mechanism NULL).
@@ -165,6 +166,8 @@ enum smtp_server_end { SMTP_SERVER_END_REFUSED, SMTP_SERVER_END_QUIT, SMTP_SERVE
 enum smtp_server_end smtp_server_end(const struct smtp_server *s);
 bool smtp_server_is_secure(const struct smtp_server *s);
 bool smtp_server_is_esmtp(const struct smtp_server *s);
+/* Nothing but XCLIENT was said since the last XCLIENT that was taken. */
+bool smtp_server_carries_on_xclient(const struct smtp_server *s);
 const char *smtp_server_helo(const struct smtp_server *s); /* "" before EHLO */
 const struct smtp_mail *smtp_server_mail(const struct smtp_server *s); /* NULL outside a transaction */
 size_t smtp_server_n_rcpts(const struct smtp_server *s);

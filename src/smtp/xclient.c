@@ -114,35 +114,34 @@ static int take_value(take_fn *take, struct str xtext, struct smtp_xclient *x)
     return take(buf_str(&value), x);
 }
 
-/* "NAME=value"; `seen` has a bit for each attribute that came before. */
-static int take_word(struct str word, unsigned *seen, struct smtp_xclient *x)
+/* "NAME=value" */
+static int take_word(struct str word, struct smtp_xclient *x)
 {
     ssize_t equals = str_find(word, '=');
     for (size_t i = 0; equals > 0 && i < ARRAY_LEN(attributes); i++) {
         if (!str_eq_nocase(str_upto(word, (size_t)equals), str_of(attributes[i].name)))
             continue;
-        if (*seen & 1U << i)
+        if (x->told & 1U << i)
             return -EINVAL;
-        *seen |= 1U << i;
+        x->told |= 1U << i;
         return take_value(attributes[i].take, str_from(word, (size_t)equals + 1), x);
     }
     return -EINVAL;
 }
 
-int smtp_xclient_parse(struct str args, struct smtp_xclient *ret, struct str *ret_bad)
+int smtp_xclient_parse(struct str args, struct smtp_xclient *x, struct str *ret_bad)
 {
-    struct smtp_xclient x = {0};
-    unsigned seen = 0;
+    struct smtp_xclient all = *x;
     struct str rest = str_trim(args);
     do {
         ssize_t space = str_find(rest, ' ');
         struct str word = str_upto(rest, space < 0 ? rest.len : (size_t)space);
-        if (take_word(word, &seen, &x) < 0) {
+        if (take_word(word, &all) < 0) {
             *ret_bad = word;
             return -EINVAL;
         }
         rest = str_trim(str_from(rest, word.len));
     } while (rest.len);
-    *ret = x;
+    *x = all;
     return 0;
 }

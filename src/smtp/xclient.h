@@ -1,5 +1,8 @@
 /* xclient.h - the arguments of XCLIENT: whom a proxy in front speaks for.  Pure: octets in, a value out.
  *
+ * What does not fit into one command of 512 octets comes in several, one after the other (Dovecot does so).  Each adds to
+ * what those before it told, and none takes back.
+ *
  * The command is Postfix's (XCLIENT_README there); nginx and Dovecot send it.  Values are xtext, [UNAVAILABLE] and
  * [TEMPUNAVAIL] stand for "not known", which is here the same as not told.
  */
@@ -20,10 +23,11 @@ struct smtp_xclient { /* "" and 0: not told */
     char login[321]; /* whom the proxy has authenticated: UTF-8 without control characters */
     char destaddr[48]; /* where the client connected to; numeric */
     unsigned destport;
+    unsigned told; /* a bit for each attribute there was, known or [UNAVAILABLE] */
 };
 
-/* -EINVAL: *ret_bad is then the word that is wrong, borrowed from `args`: an attribute that there is not, or is there
- * twice, or one with a value that it cannot have. */
-MUST_USE int smtp_xclient_parse(struct str args, struct smtp_xclient *ret, struct str *ret_bad);
+/* Adds to *x, which is all zeros before the first command.  -EINVAL: *x is as before, and *ret_bad the word that is wrong,
+ * borrowed from `args`: an attribute that there is not, or was told before, or one with a value that it cannot have. */
+MUST_USE int smtp_xclient_parse(struct str args, struct smtp_xclient *x, struct str *ret_bad);
 
 #endif

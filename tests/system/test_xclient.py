@@ -103,6 +103,21 @@ def test_client_behind_nginx_cannot_be_another(site, proxy):
 
 
 @needs_nginx
+def test_client_behind_nginx_cannot_carry_on(site, proxy):
+    """Without EHLO from its client nginx hands over right after its XCLIENT, as if the client could go on with that."""
+    client = Client(proxy().endpoint)
+    client.sock = site.tls(None).wrap_socket(client.sock, server_hostname="mail.example.org")
+    client.expect_reply(220)
+    client.expect(f"AUTH PLAIN {nginx.plain(ALICE, 'secret')}", 235)
+    for word in (f"LOGIN={BOB}", "ADDR=192.0.2.1"):
+        client.expect(f"XCLIENT {word}", 501, "5.5.4", word)
+    client.expect("EHLO client.example.org", 250)
+    client.expect(f"MAIL FROM:<{BOB}>", 550, "5.7.1", ALICE)
+    client.expect(f"MAIL FROM:<{ALICE}>", 250)
+    assert len(site.log.find("xclient")) == len(site.log.find("login")) == 1
+
+
+@needs_nginx
 def test_nginx_without_login(site, proxy, token):
     """smtp_auth none: nginx tells address and name, and nobody is anybody; a relay listener takes its own domains."""
     client = connect(proxy("relay", methods="none"), site)
@@ -164,7 +179,7 @@ default_login_user = dovenull
 first_valid_uid = 0
 passdb {{
   driver = static
-  args = proxy=y host=127.0.0.1 port={upstream} nopassword=y starttls=any-cert
+  args = proxy=y host=127.0.0.1 port={upstream} nopassword=y starttls=any-cert {more}
 }}
 service submission-login {{
   chroot =
@@ -186,14 +201,15 @@ service anvil {{
 
 
 @pytest.fixture
-def dovecot(site, zoo):
+def dovecot(site, zoo, request):
     if not os.path.exists("/usr/lib/dovecot/submission-login") or os.geteuid() != 0:
         pytest.skip("needs dovecot-submissiond, and root")
     endpoint = Endpoint(next(PORTS), "none", "dovecot")
     folder = Path(tempfile.mkdtemp(prefix="postern-"))  # its login processes are not root, and must get to it
     folder.chmod(0o755)
     (folder / "dovecot.conf").write_text(DOVECOT.format(
-        folder=folder, port=endpoint.port, upstream=site["behind-dovecot"].port, ca=zoo.server_ca.file))
+        folder=folder, port=endpoint.port, upstream=site["behind-dovecot"].port, ca=zoo.server_ca.file,
+        more=getattr(request, "param", "")))
     process = subprocess.Popen(["dovecot", "-F", "-c", folder / "dovecot.conf"])
 
     def listens():
@@ -219,3 +235,21 @@ def test_dovecot(site, dovecot, token):
     assert told["peer"] == "127.0.0.1" and told["port"] == str(client.local_port)
     assert site.log.wait("login", session=told["session"])["mechanism"] == "PLAIN"
     assert b"from client.example.org (" in message.octets and b"with ESMTPSA id" in message.octets
+
+
+@pytest.mark.parametrize("dovecot", ["proxy_noauth=y"], indirect=True)
+def test_dovecot_splits(site, dovecot):
+    """More than 512 octets: Dovecot says XCLIENT twice, without another command between."""
+    helo = ".".join(["a" * 60] * 4 + ["example"])
+    login = "b" * 213 + "@example.org"
+    client = Client(dovecot)
+    client.expect_reply(220)
+    client.expect(f"EHLO {helo}", 250)
+    client.expect(f"AUTH PLAIN {nginx.plain(login, 'any')}", 235)
+    site.log.wait("xclient", count=2)
+    first, second = site.log.find("xclient")
+    assert first["session"] == second["session"] and first["proxy"] == second["proxy"] == "127.0.0.1"
+    assert (first["helo"], first["login"]) == (helo, login) and "port" not in first
+    assert (second["helo"], second["port"]) == (helo, str(client.local_port))
+    assert site.log.wait("login", session=first["session"])["identity"] == login
+    client.expect(f"MAIL FROM:<{ALICE}>", 550, "5.7.1", login)

@@ -25,7 +25,7 @@ static void good(void **state)
         {"DESTADDR=203.0.113.1  DESTPORT=587",                             "",                   "",      "",            "",                        "203.0.113.1", 0,     587, 0,  0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct smtp_xclient x;
+        struct smtp_xclient x = {0};
         struct str bad;
         check(rows[i].args, smtp_xclient_parse(str_of(rows[i].args), &x, &bad) == 0);
         check(rows[i].args, strcmp(x.name, rows[i].name) == 0);
@@ -79,12 +79,33 @@ static void too_long(void **state)
 {
     (void)state;
     char args[400] = "LOGIN=";
-    struct smtp_xclient x;
+    struct smtp_xclient x = {0}, none = {0};
     struct str word;
     memset(args + 6, 'a', 320);
     assert_int_equal(smtp_xclient_parse(str_of(args), &x, &word), 0);
     args[6 + 320] = 'a';
+    x = none;
     assert_int_equal(smtp_xclient_parse(str_of(args), &x, &word), -EINVAL);
+}
+
+/* Dovecot's way where one command would be longer than 512 octets. */
+static void several_commands(void **state)
+{
+    (void)state;
+    struct smtp_xclient x = {0};
+    struct str word;
+    assert_int_equal(smtp_xclient_parse(STR("HELO=laptop.example LOGIN=alice NAME=[UNAVAILABLE]"), &x, &word), 0);
+    assert_int_equal(smtp_xclient_parse(STR("PORT=50001 ADDR=192.0.2.7"), &x, &word), 0);
+    assert_string_equal(x.helo, "laptop.example");
+    assert_string_equal(x.login, "alice");
+    assert_int_equal(x.port, 50001);
+    assert_int_equal(x.ip_len, 4);
+    static const char *const again[] = {"LOGIN=alice", "LOGIN=bob", "NAME=a.example", "PROTO=ESMTP ADDR=192.0.2.8"};
+    for (size_t i = 0; i < ARRAY_LEN(again); i++) {
+        struct smtp_xclient before = x;
+        check(again[i], smtp_xclient_parse(str_of(again[i]), &x, &word) == -EINVAL);
+        check(again[i], memcmp(&before, &x, sizeof(x)) == 0);
+    }
 }
 
 int main(void)
@@ -93,6 +114,7 @@ int main(void)
         cmocka_unit_test(good),
         cmocka_unit_test(bad),
         cmocka_unit_test(too_long),
+        cmocka_unit_test(several_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
