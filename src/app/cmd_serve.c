@@ -12,10 +12,12 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #define DEFAULT_CONFIG "/etc/postern/postern.conf"
 #define GRACE_MS 30000
+#define DESCRIPTORS_OWN 256
 
 struct server {
     struct config *config;
@@ -241,8 +243,36 @@ static void stop(struct server *s)
     porter_stop();
 }
 
+/* What sessions and deliveries may have at the same time, and what we need besides. */
+static uint64_t descriptors_wanted(const struct config *c)
+{
+    uint64_t n = DESCRIPTORS_OWN;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        n += c->listeners[i].connections_max;
+    for (size_t i = 0; i < c->relay.n_routes; i++)
+        n += c->relay.routes[i].connections_max; /* 0 where it is the default, which is few */
+    return n;
+}
+
+/* The soft limit is 1024 for the sake of select(2), which nobody here calls. */
+static void raise_descriptor_limit(const struct config *c)
+{
+    struct rlimit limit;
+    uint64_t wanted = descriptors_wanted(c);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < wanted)
+        log_message(LOG_LEVEL_NOTICE, "descriptors",
+                    "%llu may be open, and \"connections\" of listeners and routes add up to %llu; new connections "
+                    "will wait; raise LimitNOFILE or lower \"connections\"",
+                    (unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+}
+
 static int serve(struct server *s)
 {
+    raise_descriptor_limit(s->config);
     signals_block(true);
     int status = start(s);
     signals_block(false);

@@ -9,14 +9,17 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* Accepted in one go before the connections already there have their turn. */
 #define ACCEPT_BATCH 64
 #define PAUSE_MS 200
 #define LOG_EVERY_MS 60000
+#define RESERVE 256 /* descriptors, or a quarter of few */
 
 struct listener {
     struct loop *loop;
@@ -26,6 +29,8 @@ struct listener {
     struct event acceptable;
     struct loop_timer *pause;
     int64_t logged_ms; /* monotonic, 0: never */
+    int ceiling;       /* descriptors from here on are not for those who connect */
+    bool is_tight;     /* they have come to it */
     bool closed;
     struct loop_task free_task;
 };
@@ -206,10 +211,32 @@ int listener_bind_each(const char *address, int backlog, int *fds, size_t n, cha
     return r;
 }
 
+/* Who connects, be it anybody, may not take what deliveries, the spool and a reload need. */
+static int ceiling(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return (int)(limit.rlim_cur - MIN(limit.rlim_cur / 4, (rlim_t)RESERVE));
+}
+
+/* The kernel gives the lowest number that is free. */
+static bool has_room(const struct listener *ls)
+{
+    int next = fcntl(ls->fd, F_DUPFD_CLOEXEC, 0);
+    if (next >= 0)
+        (void)close(next);
+    return next >= 0 && next < ls->ceiling;
+}
+
 static void resume(void *arg)
 {
     struct listener *ls = arg;
-    (void)event_add(&ls->acceptable, NULL);
+    ls->is_tight = ls->is_tight && !has_room(ls);
+    if (ls->is_tight)
+        loop_timer_set(ls->pause, PAUSE_MS);
+    else
+        (void)event_add(&ls->acceptable, NULL);
 }
 
 /* No descriptor or memory left: the connection stays in the kernel's queue until others have ended.
@@ -240,7 +267,12 @@ static void on_acceptable(evutil_socket_t lfd, short what, void *arg)
     for (int i = 0; i < ACCEPT_BATCH && !ls->closed; i++) {
         int fd = accept4((int)lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            ls->on_accept(ls->arg, fd);
+            ls->is_tight = fd >= ls->ceiling;
+            if (ls->is_tight)
+                pause_accepting(ls, EMFILE);
+            ls->on_accept(ls->arg, fd); /* may free ls at the end of the turn */
+            if (ls->is_tight)
+                return;
             continue;
         }
         int error = errno;
@@ -262,7 +294,7 @@ struct listener *
 listener_start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd), void *arg)
 {
     struct listener *ls = xcalloc(1, sizeof(*ls));
-    *ls = (struct listener){.loop = l, .fd = fd, .on_accept = on_accept, .arg = arg};
+    *ls = (struct listener){.loop = l, .fd = fd, .on_accept = on_accept, .arg = arg, .ceiling = ceiling()};
     ls->free_task.run = free_now;
     ls->pause = loop_timer_new(l, resume, ls);
     (void)event_assign(&ls->acceptable, loop_event_base(l), fd, EV_READ | EV_PERSIST, on_acceptable,

@@ -2,7 +2,8 @@
  *
  * Several loops listen on the same address by SO_REUSEPORT: bind once with listener_bind() for each
  * loop, as the privileged user, then listener_start() on the loop that shall accept.
- * Accepting pauses by itself for a moment when descriptors run out (EMFILE), with one log line.
+ * Accepting pauses by itself for a moment when descriptors run out (EMFILE), with one log line, and before they do:
+ * the last 256, or the last quarter of fewer, are for the rest of the program.
  */
 #ifndef POSTERN_LISTENER_H
 #define POSTERN_LISTENER_H

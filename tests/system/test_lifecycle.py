@@ -1,7 +1,9 @@
 """Signals, reloads and restarts: what a running server does when its operator wants something of it."""
+import resource
 import shutil
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -300,3 +302,19 @@ def test_second_server_on_one_spool(own, config, tmp_path):
     event = second.log.wait("start-failed")
     assert str(own.config.database) in event["message"], event
     submit(own, BOB)
+
+
+def test_descriptors(run, config):
+    """The soft limit, which is there for select(2), is raised to what the system allows; less than what is configured
+    is told at the start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}", connections=1_000_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
+    try:
+        server = run(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = Path(f"/proc/{server.pid}/limits").read_text().splitlines()
+    now = next(line for line in limits if line.startswith("Max open files")).split()
+    assert now[3] == now[4] == str(hard), now
+    assert "LimitNOFILE" in server.log.wait("descriptors")["message"]

@@ -133,7 +133,7 @@ static void a_stale_socket_file_is_replaced_a_live_one_is_not(void **state)
 
 struct door {
     struct listener *ls;
-    int fds[8];
+    int fds[64];
     int count;
     bool close_after_one, time_is_up;
 };
@@ -242,6 +242,57 @@ static void out_of_descriptors_it_waits_and_says_so_once(void **state)
     listener_free(d.ls);
 }
 
+#define CROWD 40
+#define SPARE 24 /* descriptors that are left once the crowd stands at the door */
+
+static void let_time_pass(struct door *d)
+{
+    struct loop_timer *t = loop_timer_new(loop, time_is_up, d);
+    d->time_is_up = false;
+    loop_timer_set(t, SEVERAL_PAUSES_MS);
+    WAIT(d->time_is_up);
+    loop_timer_free(t);
+}
+
+/* A crowd at the door leaves the last quarter of the descriptors alone, and gets in as others go. */
+static void the_rest_of_the_program_keeps_some_descriptors(void **state)
+{
+    (void)state;
+    struct door d = {.count = 0};
+    char why[LISTENER_WHY_MAX];
+    int bound, clients[CROWD], quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct rlimit was, few;
+    assert_int_equal(listener_bind("127.0.0.1:0", CROWD, &bound, why), 0);
+    for (int i = 0; i < CROWD; i++)
+        clients[i] = dial(port_of(bound));
+    int next = dup(bound);
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    few = was;
+    few.rlim_cur = (rlim_t)next + SPARE;
+    int ceiling = (int)few.rlim_cur - (int)few.rlim_cur / 4;
+    assert_in_range(ceiling, next, next + SPARE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    log_set_fd(quiet);
+    d.ls = listener_start(loop, bound, enter, &d);
+    int inside = ceiling - next + 1; /* the one that touches the ceiling is served, too */
+    WAIT(d.count == inside);
+    let_time_pass(&d);
+    assert_int_equal(d.count, inside);
+    for (int i = 0; i < 3; i++)
+        (void)close(d.fds[i]);
+    let_time_pass(&d);
+    assert_int_equal(d.count, inside + 3 + 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    log_set_fd(STDERR_FILENO);
+    listener_free(d.ls);
+    for (int i = 3; i < d.count; i++)
+        (void)close(d.fds[i]);
+    for (int i = 0; i < CROWD; i++)
+        (void)close(clients[i]);
+    (void)close(quiet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +303,7 @@ int main(void)
         NETTEST(connections_are_handed_over),
         NETTEST(it_may_be_freed_in_its_own_callback),
         NETTEST(out_of_descriptors_it_waits_and_says_so_once),
+        NETTEST(the_rest_of_the_program_keeps_some_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
