@@ -18,7 +18,8 @@ static const char *const state_names[] = {
 
 /* ---- words for people ---- */
 
-/* Octets that a terminal might obey become "?": control characters, and all that is not UTF-8. */
+/* Octets that a terminal might obey become "?": control characters, and all that is not UTF-8.  A tab, as folded header
+ * fields begin with, is a space. */
 static bool is_printable(const char *s, size_t len)
 {
     unsigned char c = (unsigned char)*s;
@@ -43,7 +44,7 @@ static void print_safely(struct str s)
         if (is_printable(s.p + i, len))
             (void)fwrite(s.p + i, 1, len, stdout);
         else
-            putchar('?');
+            putchar(s.p[i] == '\t' ? ' ' : '?');
         i += len;
     }
 }

@@ -293,8 +293,9 @@ int cmd_serve(int argc, char **argv)
     const char *path = parse_args(argc, argv, &status);
     if (!path)
         return status;
-    if (config_load(path, &s.config, report_line, NULL) != 0)
-        return EX_CONFIG;
+    int r = config_load(path, &s.config, report_line, NULL);
+    if (r != 0)
+        return r < 0 ? EX_NOINPUT : EX_CONFIG;
     log_set_level(s.config->log_level);
     if (loop_new(&s.loop) < 0 || loop_signals(s.loop, signals, on_signal, &s) < 0)
         status = fail(EX_OSERR, "cannot take signals", strerror(errno));

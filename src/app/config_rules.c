@@ -527,6 +527,20 @@ static void check_collisions(struct loader *l, const struct config *c, size_t i,
     }
 }
 
+static void check_metrics(struct loader *l, const struct config *c)
+{
+    struct endpoint mine, other;
+    if (!c->metrics_address || value_endpoint(c->metrics_address, &mine) < 0)
+        return;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        for (size_t m = 0; m < c->listeners[i].n_addresses; m++)
+            if (value_endpoint(c->listeners[i].addresses[m], &other) == 0 && endpoint_collides(&mine, &other))
+                loader_mistake(l, conf_find(l->root, "metrics"),
+                               "\"metrics\" wants %s, which listener \"%s\" of line %u has as %s; give each its own",
+                               c->metrics_address, c->listeners[i].name, c->listeners[i].line,
+                               c->listeners[i].addresses[m]);
+}
+
 static void check_account(struct loader *l, const struct config *c)
 {
     if (c->user && !getpwnam(c->user))
@@ -596,6 +610,7 @@ void rules_whole(struct loader *l, const struct config *c)
         for (size_t j = 0; j < c->listeners[i].n_addresses; j++)
             check_collisions(l, c, i, j);
     }
+    check_metrics(l, c);
     check_account(l, c);
     check_delivery(l, &c->relay);
     bool has_default = false;

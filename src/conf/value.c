@@ -147,7 +147,8 @@ int value_endpoint(const char *text, struct endpoint *ret)
     return 0;
 }
 
-/* "*" takes every address of both families; the kernel would let the two share connections by chance. */
+/* Every address of its family; "*" of both.  The kernel would let sockets that share a port have the connections by
+ * chance, or the exact one all of its address, so no second one is opened beside a wildcard, by us or by others. */
 static bool is_wildcard(const struct endpoint *e)
 {
     static const struct in6_addr zero;
@@ -162,8 +163,8 @@ bool endpoint_collides(const struct endpoint *a, const struct endpoint *b)
     if (a->port != b->port)
         return false;
     if (a->kind == ENDPOINT_ANY || b->kind == ENDPOINT_ANY)
-        return is_wildcard(a) && is_wildcard(b);
-    return a->kind == b->kind && memcmp(&a->ip, &b->ip, sizeof(a->ip)) == 0;
+        return true;
+    return a->kind == b->kind && (is_wildcard(a) || is_wildcard(b) || memcmp(&a->ip, &b->ip, sizeof(a->ip)) == 0);
 }
 
 static bool is_ipv6(const char *text)

@@ -117,7 +117,7 @@ int metrics_start(
     struct loop *l, const char *address, struct service *sv, struct metrics **ret, char *why)
 {
     int fd;
-    int r = listener_bind(address, BACKLOG, &fd, why);
+    int r = listener_bind_each(address, BACKLOG, &fd, 1, why); /* each: notices another program with SO_REUSEPORT */
     if (r < 0)
         return r;
     struct metrics *m = xcalloc(1, sizeof(*m));

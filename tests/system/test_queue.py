@@ -59,6 +59,7 @@ def test_list_and_show(waiting, hop):
     assert queue_id in text and "u@far.test" in text and "Not today" in text
     shown = queue(waiting, "show", queue_id)
     assert f"Subject: {token}" in shown and "Not today" in shown and "Hello." not in shown
+    assert "\n by mail.example.org with " in shown  # folded by a tab
     body = queue(waiting, "show", queue_id, "--body")
     assert body.startswith("Received: from client.example.org") and body.rstrip().endswith("Hello.")
 

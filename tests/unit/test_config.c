@@ -364,6 +364,8 @@ static const struct mistake_row {
     {"bad address", "listener s { address = \"localhost:587\" }\n", "1: \"localhost:587\" is no address to listen on"},
     {"same address", GOOD_LISTENER "listener t { address = \"*:587\" }\n", "3: listener \"t\" wants *:587, which listener \"s\" of line 2 has as *:587"},
     {"same address, other words", GOOD_LISTENER "listener t { address = \"0.0.0.0:587\" }\n", "3: listener \"t\" wants 0.0.0.0:587"},
+    {"an address of all", GOOD_LISTENER "listener t { address = \"127.0.0.1:587\" }\n", "3: listener \"t\" wants 127.0.0.1:587, which listener \"s\" of line 2 has as *:587"},
+    {"metrics at a listener's address", GOOD_LISTENER "metrics { address = \"127.0.0.1:587\" }\n", "3: \"metrics\" wants 127.0.0.1:587, which listener \"s\" of line 2 has as *:587"},
     {"same address in one list", "listener t { address = {\"[::1]:25\", \"[0::1]:25\"} }\n", "1: listener \"t\" wants [0::1]:25"},
     {"no certificate", "listener s { address = \"*:587\" }\n", "1: listener \"s\" has tls = starttls and no certificate"},
     {"no key", "listener s { certificate = cert.pem }\n", "1: there is a certificate without its key"},
