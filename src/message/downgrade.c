@@ -1,11 +1,12 @@
 #include "message/downgrade.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* What must hold:
  *
  *   W1  What comes out does not depend on the pieces the input came in.
- *   W2  What comes out is ASCII without NUL, in lines of at most LINE_MAX_LEN octets that end in CR LF.
+ *   W2  What comes out is ASCII (but for `lines_only`) without NUL, in lines of at most LINE_MAX_LEN octets that end in CR LF.
  *   W3  The CR LF in front of a boundary belongs to the boundary: it is held until the line after it is known.
  *
  * Octets are gathered into lines only as far as needed: a line of a body is held while it may still become a boundary,
@@ -30,6 +31,7 @@ enum mode {
     MODE_SKIP, /* nobody reads it */
     MODE_QP,
     MODE_BASE64,
+    MODE_BREAK, /* base64 as it is, in lines that are not too long */
 };
 
 struct level { /* an open multipart */
@@ -38,9 +40,12 @@ struct level { /* an open multipart */
 };
 
 struct downgrade {
+    struct downgrade_config cfg;
     downgrade_out_fn *out;
     void *arg;
     int error;
+    const char *why;   /* of -EILSEQ */
+    const char *fixed; /* why what is passed may not be encoded */
     enum mode mode;
     struct level levels[DEPTH_MAX];
     size_t depth;
@@ -59,9 +64,12 @@ struct downgrade {
     size_t n_group;
 };
 
-struct downgrade *downgrade_new(downgrade_out_fn *out, void *arg)
+struct downgrade *
+downgrade_new(const struct downgrade_config *cfg, downgrade_out_fn *out, void *arg)
 {
     struct downgrade *d = xcalloc(1, sizeof(*d));
+    d->cfg = *cfg;
+    d->why = d->fixed = "";
     d->out = out;
     d->arg = arg;
     d->is_message = true;
@@ -75,6 +83,17 @@ void downgrade_free(struct downgrade *d)
         return;
     buf_done(&d->header);
     free(d);
+}
+
+const char *downgrade_why(const struct downgrade *d)
+{
+    return d->why;
+}
+
+static int refuse(struct downgrade *d, const char *why)
+{
+    d->why = why;
+    return -EILSEQ;
 }
 
 static int put(struct downgrade *d, const char *data, size_t len)
@@ -98,12 +117,17 @@ static bool is_blank(char c)
 
 /* ---- encoders: octets of a line, its end, the end of the part ---- */
 
+static bool is_plain(const struct downgrade *d, struct str s)
+{
+    return (d->cfg.lines_only || str_is_ascii(s)) && !memchr(s.p, '\0', s.len) &&
+           !memchr(s.p, '\r', s.len) && !memchr(s.p, '\n', s.len);
+}
+
 static int pass_octets(struct downgrade *d, struct str s)
 {
-    if (!str_is_ascii(s) || memchr(s.p, '\0', s.len) || memchr(s.p, '\r', s.len) ||
-        memchr(s.p, '\n', s.len))
-        return -EILSEQ;
-    return d->column + s.len > LINE_MAX_LEN ? -EILSEQ : put(d, s.p, s.len);
+    if (!is_plain(d, s) || d->column + s.len > LINE_MAX_LEN)
+        return refuse(d, d->fixed);
+    return put(d, s.p, s.len);
 }
 
 static int skip_octets(struct downgrade *d, struct str s)
@@ -195,19 +219,30 @@ static int base64_octets(struct downgrade *d, struct str s)
     return r;
 }
 
+/* The octets are base64, so a break loses nothing; the line ends there are stay. */
+static int break_octets(struct downgrade *d, struct str s)
+{
+    int r = is_plain(d, s) ? 0 : refuse(d, d->fixed);
+    while (s.len && r == 0) {
+        struct str piece = str_upto(s, QP_LINE - d->column);
+        r = put(d, piece.p, piece.len);
+        s = str_from(s, piece.len);
+        if (r == 0 && s.len)
+            r = put_eol(d);
+    }
+    return r;
+}
+
 static int header_octets(struct downgrade *d, struct str s)
 {
-    if (!str_is_ascii(s) || memchr(s.p, '\0', s.len) || memchr(s.p, '\r', s.len) ||
-        memchr(s.p, '\n', s.len))
-        return -EILSEQ;
-    return buf_append_str(&d->header, s);
+    return is_plain(d, s) ? buf_append_str(&d->header, s) : refuse(d, "it belongs to a header");
 }
 
 static int octets(struct downgrade *d, struct str s)
 {
     static int (*const modes[])(struct downgrade *, struct str) = {
         [MODE_HEADER] = header_octets, [MODE_PASS] = pass_octets,     [MODE_SKIP] = skip_octets,
-        [MODE_QP] = qp_octets,         [MODE_BASE64] = base64_octets,
+        [MODE_QP] = qp_octets,         [MODE_BASE64] = base64_octets, [MODE_BREAK] = break_octets,
     };
     return s.len ? modes[d->mode](d, s) : 0;
 }
@@ -385,7 +420,7 @@ static void read_type(struct str field, bool in_digest, struct type *t)
         t->boundary[--n] = '\0';
 }
 
-enum encoding { ENC_ABSENT, ENC_7BIT, ENC_8BIT, ENC_BINARY, ENC_OTHER };
+enum encoding { ENC_ABSENT, ENC_7BIT, ENC_8BIT, ENC_BINARY, ENC_BASE64, ENC_OTHER };
 
 static enum encoding read_encoding(struct str field)
 {
@@ -396,6 +431,7 @@ static enum encoding read_encoding(struct str field)
         {"7bit",   ENC_7BIT  },
         {"8bit",   ENC_8BIT  },
         {"binary", ENC_BINARY},
+        {"base64", ENC_BASE64},
     };
     if (!field.p)
         return ENC_ABSENT;
@@ -430,22 +466,24 @@ static bool stays_7bit(const struct type *t)
     return str_eq_nocase(t->major, STR("message")) && !str_starts_nocase(t->minor, STR("global"));
 }
 
+/* Why the part may not be encoded, NULL: it may. */
+static const char *what_fixes(const struct downgrade *d, const struct type *t, enum encoding e)
+{
+    bool claims_7bit = e == ENC_ABSENT || e == ENC_7BIT;
+    if (is_under_signature(d) && (claims_7bit || d->cfg.lines_only))
+        return "a signature covers it";
+    if (e == ENC_OTHER || e == ENC_BASE64)
+        return "it says that it is encoded already";
+    return stays_7bit(t) ? "what is of its type may not be encoded" : NULL;
+}
+
 static enum mode leaf_mode(const struct downgrade *d, const struct type *t, enum encoding e)
 {
-    switch (e) {
-    case ENC_8BIT:
-        if (stays_7bit(t))
-            return MODE_PASS;
-        return str_eq_nocase(t->major, STR("text")) ? MODE_QP : MODE_BASE64;
-    case ENC_BINARY:
-        return stays_7bit(t) ? MODE_PASS : MODE_BASE64;
-    case ENC_ABSENT:
-    case ENC_7BIT:
-        return stays_7bit(t) || is_under_signature(d) ? MODE_PASS : MODE_QP;
-    case ENC_OTHER:
-        break;
-    }
-    return MODE_PASS;
+    bool is_text = str_eq_nocase(t->major, STR("text"));
+    if (d->fixed)
+        return d->cfg.lines_only && e == ENC_BASE64 && !is_under_signature(d) ? MODE_BREAK
+                                                                              : MODE_PASS;
+    return e == ENC_BINARY || (e == ENC_8BIT && !is_text) ? MODE_BASE64 : MODE_QP;
 }
 
 /* The header, with `encoding` in place of its own; NULL: as it is. */
@@ -464,8 +502,10 @@ static int put_header(struct downgrade *d, const struct fields *f, const char *e
     if (r == 0 && encoding && d->is_message && !f->version.p)
         r = put(d, "MIME-Version: 1.0\r\n", 19);
     if (r == 0 && encoding && d->is_message && !f->type.p) { /* [rfc1428 3] */
-        static const char unknown[] = "Content-Type: text/plain; charset=unknown-8bit\r\n";
-        r = put(d, unknown, sizeof(unknown) - 1);
+        char type[100];
+        int len = snprintf(type, sizeof(type), "Content-Type: text/plain; charset=%.40s\r\n",
+                           d->cfg.charset ? d->cfg.charset : "unknown-8bit");
+        r = put(d, type, (size_t)len);
     }
     if (r == 0 && encoding && !f->encoding.p)
         r = put(d, own.data, own.len);
@@ -473,15 +513,23 @@ static int put_header(struct downgrade *d, const struct fields *f, const char *e
     return r;
 }
 
+/* Outside of every part: nobody reads it, and still it is not lost where octets are not the trouble. */
+static void skip(struct downgrade *d)
+{
+    d->mode = d->cfg.lines_only ? MODE_PASS : MODE_SKIP;
+    d->fixed = "it stands outside of every part";
+}
+
 static int open_multipart(struct downgrade *d, const struct type *t)
 {
     if (!t->boundary[0] || d->depth == DEPTH_MAX)
-        return -EILSEQ;
+        return refuse(d, t->boundary[0] ? "parts are nested too deeply"
+                                        : "a multipart names no boundary");
     struct level *l = &d->levels[d->depth++];
     memcpy(l->boundary, t->boundary, sizeof(l->boundary));
     l->is_signed = str_eq_nocase(t->minor, STR("signed"));
     l->is_digest = str_eq_nocase(t->minor, STR("digest"));
-    d->mode = MODE_SKIP;
+    skip(d);
     return 0;
 }
 
@@ -502,7 +550,7 @@ static int end_header(struct downgrade *d)
     const struct level *l = top(d);
     read_type(f.type, l && l->is_digest && !d->is_message, &t);
     enum encoding e = read_encoding(f.encoding);
-    const char *bare = e == ENC_8BIT || e == ENC_BINARY ? "7bit" : NULL;
+    const char *bare = (e == ENC_8BIT || e == ENC_BINARY) && !d->cfg.lines_only ? "7bit" : NULL;
     bool multipart = str_eq_nocase(t.major, STR("multipart"));
     if (multipart || is_message_type(&t, "rfc822")) {
         int r = put_header(d, &f, bare);
@@ -511,8 +559,9 @@ static int end_header(struct downgrade *d)
         begin_header(d, true);
         return r;
     }
+    d->fixed = what_fixes(d, &t, e);
     enum mode mode = leaf_mode(d, &t, e);
-    int r = put_header(d, &f, mode == MODE_PASS ? bare : names[mode]);
+    int r = put_header(d, &f, d->fixed ? bare : names[mode]);
     d->mode = mode;
     return r;
 }
@@ -557,7 +606,7 @@ static int cross_boundary(struct downgrade *d, size_t depth, bool closes, struct
         r = put_eol(d);
     d->depth = closes ? depth - 1 : depth;
     if (closes)
-        d->mode = MODE_SKIP;
+        skip(d);
     else
         begin_header(d, false);
     return r;
@@ -577,7 +626,7 @@ static int end_header_line(struct downgrade *d)
         return r < 0 ? r : cross_boundary(d, depth, closes, (struct str){copy, line.len});
     }
     if (line.len > LINE_MAX_LEN)
-        return -EILSEQ;
+        return refuse(d, "it belongs to a header");
     if (line.len) {
         int r = buf_puts(&d->header, "\r\n");
         d->line_start = d->header.len;

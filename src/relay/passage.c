@@ -13,7 +13,7 @@ void passage_init(struct passage *t, bool converts)
 {
     *t = (struct passage){.converted = BUF_INIT(CONVERTED_MAX)};
     if (converts)
-        t->filter = downgrade_new(keep, t);
+        t->filter = downgrade_new(&(struct downgrade_config){0}, keep, t);
 }
 
 void passage_done(struct passage *t)

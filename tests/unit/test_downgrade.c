@@ -12,9 +12,12 @@ static int keep(void *arg, const char *data, size_t len)
     return buf_append(arg, data, len);
 }
 
-static int convert(struct str text, size_t piece, struct buf *out)
+static const struct downgrade_config to_7bit, lines_only = {.lines_only = true, .charset = "utf-8"};
+
+static int convert_by(
+    const struct downgrade_config *cfg, struct str text, size_t piece, struct buf *out, char *why)
 {
-    struct downgrade *d = downgrade_new(keep, out);
+    struct downgrade *d = downgrade_new(cfg, keep, out);
     int r = 0;
     while (text.len && r == 0) {
         struct str head = str_upto(text, piece);
@@ -22,8 +25,15 @@ static int convert(struct str text, size_t piece, struct buf *out)
         text = str_from(text, head.len);
     }
     int end = downgrade_finish(d);
+    if (why)
+        strcpy(why, downgrade_why(d));
     downgrade_free(d);
     return r ? r : end;
+}
+
+static int convert(struct str text, size_t piece, struct buf *out)
+{
+    return convert_by(&to_7bit, text, piece, out, NULL);
 }
 
 #define E_ACUTE "\xc3\xa9"
@@ -133,6 +143,69 @@ static void each_form_has_its_encoding(void **state)
     }
 }
 
+#define A25 "aaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A75 A25 A25 A25
+#define A100 A25 A75
+#define A1000 A100 A100 A100 A100 A100 A100 A100 A100 A100 A100
+#define A1000_QP                                                                                   \
+    A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75        \
+        "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A75 "=\r\n" A25
+#define MIXED MIME "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+#define QP "Content-Transfer-Encoding: quoted-printable\r\n"
+#define SIGNED "Content-Type: multipart/signed; boundary=s\r\n\r\n"
+
+/* SMTP-13: lines that are too long go, and nothing else does: octets above ASCII and signatures stay. */
+static void long_lines_alone(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct {
+        const char *name, *in, *out; /* out NULL: it cannot be done */
+        const char *why;
+    } rows[] = {
+        {"no MIME", "Subject: " E_ACUTE "\r\n\r\n" A1000 "\r\n",
+         "Subject: " E_ACUTE "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n" QP
+         "\r\n" A1000_QP "\r\n", ""},
+        {"text in 8bit", TEXT "Content-Transfer-Encoding: 8bit\r\n\r\n" E_ACUTE "\r\n" A1000 "\r\n",
+         TEXT QP "\r\n=C3=A9\r\n" A1000_QP "\r\n", ""},
+        {"in one of the parts", MIXED "pr" E_ACUTE "\r\n--b\r\n\r\n" A1000 "\r\n--b\r\n" SIGNED
+         "--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" E_ACUTE "\r\n--s--\r\n--b--\r\nend " E_ACUTE "\r\n",
+         MIXED "pr" E_ACUTE "\r\n--b\r\n" QP "\r\n" A1000_QP "\r\n--b\r\n" SIGNED
+         "--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" E_ACUTE "\r\n--s--\r\n--b--\r\nend " E_ACUTE "\r\n", ""},
+        {"8bit holds a part in 8bit", MIME "Content-Transfer-Encoding: 8bit\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+         "--b\r\nContent-Description: " E_ACUTE "\r\n\r\nx\r\n--b--\r\n",
+         MIME "Content-Transfer-Encoding: 8bit\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+         "--b\r\nContent-Description: " E_ACUTE "\r\n" QP "\r\nx\r\n--b--\r\n", ""},
+        {"base64 in one line", TEXT "Content-Transfer-Encoding: BASE64\r\n\r\n" A100 "\r\nYQ==\r\n",
+         TEXT "Content-Transfer-Encoding: BASE64\r\n\r\n" A75 "a\r\naaaaaaaaaaaaaaaaaaaaaaaa\r\nYQ==\r\n", ""},
+        {"base64 under a signature stays", MIME SIGNED "--s\r\nContent-Transfer-Encoding: base64\r\n\r\n" A100 "\r\n--s--\r\n",
+         MIME SIGNED "--s\r\nContent-Transfer-Encoding: base64\r\n\r\n" A100 "\r\n--s--\r\n", ""},
+        {"signed", MIME SIGNED "--s\r\n\r\n" A1000 "\r\n--s--\r\n", NULL, "a signature covers it"},
+        {"signed in 8bit", MIME SIGNED "--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" A1000 "\r\n--s--\r\n", NULL,
+         "a signature covers it"},
+        {"encoded already", TEXT QP "\r\n" A1000 "\r\n", NULL, "it says that it is encoded already"},
+        {"before the first part", MIXED A1000 "\r\n--b\r\n\r\nx\r\n--b--\r\n", NULL, "it stands outside of every part"},
+        {"a report", MIME "Content-Type: message/delivery-status\r\n\r\nX: " A1000 "\r\n", NULL,
+         "what is of its type may not be encoded"},
+        {"the header of a part", MIXED "--b\r\nX: " A1000 "\r\n\r\nx\r\n--b--\r\n", NULL, "it belongs to a header"},
+        {"no boundary", MIME "Content-Type: multipart/mixed\r\n\r\n" A1000 "\r\n", NULL, "a multipart names no boundary"},
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out = BUF_INIT(TEXT_MAX), pieces = BUF_INIT(TEXT_MAX);
+        char why[100];
+        int r = convert_by(&lines_only, str_of(rows[i].in), SIZE_MAX, &out, why);
+        check(rows[i].name, r == (rows[i].out ? 0 : -EILSEQ));
+        check(rows[i].name, strcmp(why, rows[i].why) == 0);
+        if (rows[i].out && !str_eq(buf_str(&out), str_of(rows[i].out)))
+            fail_msg("%s: wanted\n%s\nbut got\n%s", rows[i].name, rows[i].out, buf_str(&out).p);
+        check(rows[i].name, convert_by(&lines_only, str_of(rows[i].in), 3, &pieces, why) == r);
+        check(rows[i].name, r < 0 || str_eq(buf_str(&out), buf_str(&pieces)));
+        buf_done(&out);
+        buf_done(&pieces);
+    }
+}
+
 /* W2 */
 static bool is_7bit(struct str s)
 {
@@ -183,7 +256,7 @@ static void a_header_has_a_maximum(void **state)
 {
     (void)state;
     struct buf out = BUF_INIT(TEXT_MAX);
-    struct downgrade *d = downgrade_new(keep, &out);
+    struct downgrade *d = downgrade_new(&to_7bit, keep, &out);
     int r = 0;
     for (size_t i = 0; i < DOWNGRADE_HEADER_MAX / 16 + 1 && r == 0; i++)
         r = downgrade_write(d, "X-Filler: abc \r\n", 16);
@@ -205,7 +278,7 @@ static int full(void *arg, const char *data, size_t len)
 static void an_error_of_the_owner_ends_it(void **state)
 {
     (void)state;
-    struct downgrade *d = downgrade_new(full, NULL);
+    struct downgrade *d = downgrade_new(&to_7bit, full, NULL);
     assert_int_equal(downgrade_write(d, "A: b\r\n\r\n", 8), -ENOSPC);
     assert_int_equal(downgrade_write(d, "c", 1), -ENOSPC);
     assert_int_equal(downgrade_finish(d), -ENOSPC);
@@ -216,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_form_has_its_encoding),
+        cmocka_unit_test(long_lines_alone),
         cmocka_unit_test(what_is_converted_decodes_to_the_same),
         cmocka_unit_test(a_header_has_a_maximum),
         cmocka_unit_test(an_error_of_the_owner_ends_it),
