@@ -19,6 +19,7 @@ struct item {
     bool gap;         /* white space or a comment stood before what comes */
     bool bare_phrase; /* two words beside each other: no address */
     bool any;         /* something else than white space and comments */
+    const char *end;  /* behind the last word of the address */
 };
 
 struct walk {
@@ -29,6 +30,11 @@ struct walk {
     bool in_group;
     bool unqualified; /* an address may have no domain */
     int found;
+    /* completing; NULL: no */
+    const char *domain;
+    struct buf *out;
+    const char *copied; /* the body as far as it went out */
+    int completed;
 };
 
 static void item_clear(struct item *it)
@@ -55,6 +61,7 @@ static int item_put(struct item *it, struct str s)
     it->bare_phrase = it->bare_phrase || apart;
     it->gap = false;
     it->any = true;
+    it->end = s.p + s.len;
     return buf_append_str(to, s);
 }
 
@@ -71,14 +78,28 @@ static enum smtp_path_error judge(const struct walk *w, struct str address)
     return smtp_mailbox_parse((struct str){whole, (size_t)len}, true, &path);
 }
 
+/* "root (Cron)" -> "root@domain (Cron)" */
+static int complete(struct walk *w, struct str address)
+{
+    if (!w->domain || memchr(address.p, '@', address.len))
+        return 0;
+    struct str before = {w->copied, (size_t)(w->item.end - w->copied)};
+    int r = buf_append_str(w->out, before);
+    if (r == 0)
+        r = buf_printf(w->out, "@%s", w->domain);
+    w->copied = w->item.end;
+    w->completed += w->completed < INT_MAX;
+    return r;
+}
+
 static int report(struct walk *w, struct str address)
 {
     enum smtp_path_error e = judge(w, address);
     if (e != PATH_OK)
         return e == PATH_TOO_LONG ? -EMSGSIZE : -EINVAL;
-    int r = w->each(w->arg, address);
+    int r = w->each ? w->each(w->arg, address) : 0;
     w->found += w->found < INT_MAX;
-    return r;
+    return r ? r : complete(w, address);
 }
 
 /* The item ends: at a comma, at the end of its group, at the end of the field.  An empty one is obsolete syntax. */
@@ -196,33 +217,39 @@ static int step(struct walk *w)
     return r;
 }
 
-static int walk(struct str body, bool unqualified, mailbox_fn *each, void *arg)
+static int walk(struct walk *w)
 {
-    struct walk w = {
-        .rest = body,
-        .each = each,
-        .arg = arg,
-        .unqualified = unqualified,
-        .item = {.bare = BUF_INIT(PHRASE_MAX), .angle = BUF_INIT(SMTP_PATH_MAX)}
-    };
-    int r = str_is_utf8(body) ? 0 : -EINVAL;
-    while (r == 0 && w.rest.len)
-        r = step(&w);
+    w->item = (struct item){.bare = BUF_INIT(PHRASE_MAX), .angle = BUF_INIT(SMTP_PATH_MAX)};
+    int r = str_is_utf8(w->rest) ? 0 : -EINVAL;
+    while (r == 0 && w->rest.len)
+        r = step(w);
     if (r == 0)
-        r = w.in_group ? -EINVAL : item_end(&w);
-    buf_done(&w.item.bare);
-    buf_done(&w.item.angle);
-    return r ? r : w.found;
+        r = w->in_group ? -EINVAL : item_end(w);
+    buf_done(&w->item.bare);
+    buf_done(&w->item.angle);
+    return r ? r : w->found;
 }
 
 int mailboxes_each(struct str body, mailbox_fn *each, void *arg)
 {
-    return walk(body, false, each, arg);
+    struct walk w = {.rest = body, .each = each, .arg = arg};
+    return walk(&w);
 }
 
 int mailboxes_each_unqualified(struct str body, mailbox_fn *each, void *arg)
 {
-    return walk(body, true, each, arg);
+    struct walk w = {.rest = body, .each = each, .arg = arg, .unqualified = true};
+    return walk(&w);
+}
+
+int mailboxes_complete(struct str body, const char *domain, struct buf *out)
+{
+    struct walk w = {
+        .rest = body, .unqualified = true, .domain = domain, .out = out, .copied = body.p};
+    int r = walk(&w);
+    if (r >= 0)
+        r = buf_append_str(out, str_from(body, (size_t)(w.copied - body.p)));
+    return r < 0 ? r : w.completed;
 }
 
 /* ---- writing one ---- */

@@ -124,6 +124,42 @@ static void lengths_have_a_maximum(void **state)
     buf_done(&got);
 }
 
+/* SUB-03: only what is missing is added, and everything else stays as it was written. */
+static void addresses_are_completed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *body, *want; /* want NULL: not readable */
+        int completed;
+    } table[] = {
+        {"alone",               " root\r\n", " root@x.org\r\n", 1},
+        {"as cron writes it",   " root (Cron Daemon)\r\n", " root@x.org (Cron Daemon)\r\n", 1},
+        {"a comment in front",  " (hm) root", " (hm) root@x.org", 1},
+        {"in angles",           " \"root, the\" <root>\r\n", " \"root, the\" <root@x.org>\r\n", 1},
+        {"blanks in angles",    " Root < root >", " Root < root@x.org >", 1},
+        {"several, folded",     " a, b@y.org,\r\n\tC <c>\r\n", " a@x.org, b@y.org,\r\n\tC <c@x.org>\r\n", 2},
+        {"dots",                " a . b ", " a . b@x.org ", 1},
+        {"a quoted local part", " \"a b\"", " \"a b\"@x.org", 1},
+        {"UTF-8",               " J\xc3\xb6rg <j\xc3\xb6rg>", " J\xc3\xb6rg <j\xc3\xb6rg@x.org>", 1},
+        {"in a group",          " g: a, b@y.org;, c", " g: a@x.org, b@y.org;, c@x.org", 2},
+        {"an empty group",      " undisclosed-recipients:;", " undisclosed-recipients:;", 0},
+        {"whole already",       " A <a@y.org>, b@[192.0.2.1]", " A <a@y.org>, b@[192.0.2.1]", 0},
+        {"an at in quotes",     " \"a@b\"", NULL, 0},
+        {"two words",           " undisclosed recipients", NULL, 0},
+        {"no list",             " a, <b", NULL, 0},
+        {"Latin-1",             " J\xf6rg <root>", NULL, 0},
+        {"nothing",             "\r\n", "\r\n", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP(buf_done) struct buf out = BUF_INIT(1000);
+        int r = mailboxes_complete(str_of(table[i].body), "x.org", &out);
+        check(table[i].name, table[i].want ? r == table[i].completed : r < 0);
+        check(table[i].name, !table[i].want || str_eq(buf_str(&out), str_of(table[i].want)));
+    }
+    CLEANUP(buf_done) struct buf small = BUF_INIT(8);
+    assert_true(mailboxes_complete(STR("somebody"), "x.org", &small) < 0);
+}
+
 static void a_name_and_an_address(void **state)
 {
     (void)state;
@@ -155,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_local_part_may_be_enough),
         cmocka_unit_test(the_walk_ends_when_asked_to),
         cmocka_unit_test(lengths_have_a_maximum),
+        cmocka_unit_test(addresses_are_completed),
         cmocka_unit_test(a_name_and_an_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
