@@ -133,6 +133,7 @@ struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
     uint64_t size_max;       /* octets of text; 0: no limit */
     unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
     unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */
+    bool takes_long_lines;   /* of text, above DOTS_LINE_MAX: the owner sees to them */
 };
 
 /* `out` is the owner's: the engine appends replies, the owner sends and clears it.  Its maximum must be

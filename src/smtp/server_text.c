@@ -42,7 +42,7 @@ static struct smtp_reply text_fault(struct smtp_server *s)
         s->ops->refuse(s->ctx, t->error, &r);
     else if (lines && t->undot.bare)
         return smtp_reply(550, "5.5.2", "The text holds a bare CR or LF; only CR LF ends a line");
-    else if (lines && t->undot.long_line)
+    else if (lines && t->undot.long_line && !s->cfg->takes_long_lines)
         return smtp_reply(554, "5.6.0", "The text holds a line above %d octets", DOTS_LINE_MAX);
     return r;
 }
