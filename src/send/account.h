@@ -53,6 +53,7 @@ struct account { /* strings belong to whoever made it */
     const char *sender; /* the reverse-path, whatever else says; NULL: by -f or the message */
     const char
         *domain; /* completes addresses without one; NULL: that of `from`, or the machine's name */
+    bool leaves_header; /* the addresses in it are not completed */
     const char *hostname;
     int64_t timeout_ms;
 };

@@ -97,6 +97,7 @@ static const struct setting account_settings[] = {
     {"from",             setting_names,    LIST(account, from)},
     {"sender",           setting_text,     FIELD(account, sender)},
     {"domain",           setting_domain,   FIELD(account, domain)},
+    {"complete-header",  setting_flag,     FIELD(account, leaves_header), WORDS({"yes", false}, {"no", true})},
     {"hostname",         setting_domain,   FIELD(account, hostname)},
     {"timeout",          setting_duration, FIELD(account, timeout_ms), RANGE(1000, TIMEOUT_MS_MAX)},
     {0},

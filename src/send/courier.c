@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/table.h"
 #include "message/mailboxes.h"
+#include "send/mend.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -185,8 +186,10 @@ static int put_alias(struct courier *c, struct recipients *to, const char *local
     int r = table_get(c->aliases, str_of(local), &value);
     if (r == -ENOENT)
         r = table_get(c->aliases, STR("default"), &value);
+    if (r == -ENOENT && recipients_add(to, str_of(local)) < 0)
+        return courier_fail(why, EX_DATAERR, "too many recipients");
     if (r == -ENOENT)
-        return recipients_add(to, str_of(local)) < 0 ? EX_DATAERR : EX_OK;
+        return EX_OK;
     if (r < 0 || recipients_read(to, buf_str(&value)) <= 0)
         return courier_fail(why, EX_CONFIG, "%s: what stands behind \"%s\" is no list of addresses",
                             table_path(c->aliases), local);
@@ -306,6 +309,25 @@ static int find_sender(struct courier *c, const struct reception *rec, char *why
     return EX_OK;
 }
 
+/* The text as it can be sent. */
+static int mend(struct courier *c, struct reception *rec, char *why)
+{
+    const struct intake_facts *facts = intake_facts(rec->intake);
+    struct mend_config cfg = {.facts = facts,
+                              .domain = c->account.leaves_header ? NULL : domain_of(c)};
+    char reason[MEND_WHY_MAX];
+    int r = mend_text(&rec->m->text, &cfg, &rec->m->body_is_8bit, reason);
+    if (r < 0)
+        return *reason ? courier_fail(why, EX_DATAERR, "%s", reason) : cannot_keep(r, why);
+    if (facts->long_line && c->hooks.note) {
+        char text[100];
+        (void)snprintf(text, sizeof(text), "line %zu is too long for mail; the text is encoded",
+                       facts->long_line);
+        c->hooks.note(c->hooks.arg, text);
+    }
+    return EX_OK;
+}
+
 int courier_complete(struct courier *c, struct reception *rec, char *why)
 {
     int r = intake_finish(rec->intake);
@@ -314,8 +336,9 @@ int courier_complete(struct courier *c, struct reception *rec, char *why)
     if (r < 0)
         return cannot_keep(r, why);
     rec->m->header_is_8bit = intake_facts(rec->intake)->header_is_8bit;
-    rec->m->body_is_8bit = intake_facts(rec->intake)->body_is_8bit;
     int status = find_sender(c, rec, why);
+    if (status == EX_OK)
+        status = mend(c, rec, why);
     return status == EX_OK ? complete_recipients(c, rec->m, why) : status;
 }
 

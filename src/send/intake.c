@@ -2,6 +2,7 @@
 
 #include "message/fixup.h"
 #include "message/mailboxes.h"
+#include "smtp/dots.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +35,12 @@ struct intake {
     bool line_start;  /* behind a LF, or at the very beginning */
     bool dot;         /* held back at the start of a line */
     bool in_line;     /* the last line has no end yet */
+    size_t line; /* number of the one being read; below the header CRs count, too: they end lines */
+
+    /* body, as it goes on */
+    bool in_body;
+    size_t body_lines; /* complete ones */
+    size_t column;
 
     /* header */
     char name[32]; /* of the field being read */
@@ -146,9 +153,38 @@ static int on_names(void *arg, const struct fixup_names *names, struct buf *add)
     return buf_printf(add, "From: %s\r\n", in->cfg.from);
 }
 
+/* The line being read is the first of the body; it may be the empty one. */
+static void begin_body(struct intake *in)
+{
+    in->in_body = true;
+    in->facts.body_at = in->text->size;
+    in->facts.body_line = in->line;
+}
+
+/* Every CR and LF here is part of a line end. */
+static void measure_lines(struct intake *in, struct str s)
+{
+    while (s.len) {
+        ssize_t lf = str_find(s, '\n');
+        size_t len = lf < 0 ? s.len : (size_t)lf;
+        in->column += len - (len > 0 && s.p[len - 1] == '\r');
+        if (in->column > DOTS_LINE_MAX && !in->facts.long_line)
+            in->facts.long_line = in->facts.body_line + in->body_lines;
+        if (lf >= 0) {
+            in->body_lines++;
+            in->column = 0;
+        }
+        s = str_from(s, len + 1);
+    }
+}
+
 static int on_text(void *arg, const char *data, size_t len)
 {
     struct intake *in = arg;
+    if (!in->in_body && fixup_facts(in->fixup)->header_done)
+        begin_body(in);
+    if (in->in_body)
+        measure_lines(in, (struct str){data, len});
     return send_text_append(in->text, data, len);
 }
 
@@ -175,10 +211,15 @@ static int put(struct intake *in, struct str s)
     return 0;
 }
 
+/* A line of the header goes on at once: whether the next one belongs to it must be known when that is read. */
 static int end_line(struct intake *in)
 {
     in->in_line = false;
-    return put(in, STR("\r\n"));
+    int r = put(in, STR("\r\n"));
+    if (r == 0 && !in->in_body)
+        r = pass_on(in);
+    in->line++;
+    return r;
 }
 
 /* CRs that end no line.  Where they stand is known only once all in front of them has gone on. */
@@ -293,6 +334,8 @@ int intake_finish(struct intake *in)
     in->facts.header_is_8bit = f->header_is_8bit;
     in->facts.body_is_8bit = f->body_is_8bit;
     choose_sender(in);
+    if (!in->in_body)
+        begin_body(in);
     if (in->field_error)
         return in->field_error;
     return hand_over_recipients(in);
@@ -306,6 +349,7 @@ intake_new(const struct intake_config *cfg, struct send_text *text, struct recip
     in->text = text;
     in->to = to;
     in->line_start = true;
+    in->line = 1;
     buf_init(&in->lines, GATHERED_MAX);
     buf_init(&in->field, INTAKE_FIELD_MAX);
     for (size_t b = 0; b < BLOCK_COUNT; b++)

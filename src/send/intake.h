@@ -40,6 +40,10 @@ struct intake_facts {
     char sender[SMTP_PATH_MAX + 1];
     bool header_is_8bit, body_is_8bit;
     bool ended; /* by the dot */
+    /* Where the body begins, the empty line included: in the text, and the number of that line as it was handed over. */
+    uint64_t body_at;
+    size_t body_line;
+    size_t long_line; /* the first of the body that is longer than a server must take (DOTS_LINE_MAX); 0: none */
 };
 
 /* Appends to `text`, and with take_recipients to `to`. */

@@ -36,7 +36,9 @@ static void refuse_by(int status, const char *why, struct smtp_reply *reply)
 {
     bool later =
         status == EX_TEMPFAIL || status == EX_CANTCREAT || status == EX_OSERR || status == EX_IOERR;
-    *reply = later ? smtp_reply(451, "4.3.0", "%s", why) : smtp_reply(554, "5.3.5", "%s", why);
+    *reply = later                  ? smtp_reply(451, "4.3.0", "%s", why)
+             : status == EX_DATAERR ? smtp_reply(554, "5.6.0", "%s", why)
+                                    : smtp_reply(554, "5.3.5", "%s", why);
 }
 
 /* All of it is known only now: one answer for all recipients.  Who was left out must not be taken for served. */
@@ -239,6 +241,7 @@ int send_session_run(struct courier *c, const struct send_session_config *cfg)
                       SMTP_SET(SMTP_EXT_SMTPUTF8) | SMTP_SET(SMTP_EXT_CHUNKING) |
                       SMTP_SET(SMTP_EXT_SIZE) | SMTP_SET(SMTP_EXT_ENHANCEDSTATUSCODES),
         .recipients_max = RECIPIENTS_MAX,
+        .takes_long_lines = true, /* as on the other ways in: mend.h */
     };
     s.engine = smtp_server_new(&engine, &session_ops, &s, &s.out);
     int status = talk(&s, cfg->in, cfg->out);

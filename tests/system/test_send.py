@@ -367,6 +367,89 @@ def test_utf8(house, zoo, home, token):
     assert "SMTPUTF8" not in re.search(r"^C: MAIL.*$", done.stderr, re.M)[0]
 
 
+LONG = "\u00e4" * 400 + "x" * 199  # 999 octets
+
+
+def lines_of(delivery):
+    return max(map(len, delivery.content.split(b"\r\n")))
+
+
+def test_a_long_line_is_encoded(hop, home, token):
+    """SMTP-13: programs write lines that servers need not take; what they meant arrives, in lines they take."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'))
+    done = home.send("-v", BOB, input=f"Subject: {token}\n\nshort\n{LONG}\n")
+    assert "line 4 is too long for mail; the text is encoded" in done.stderr and "BODY=8BITMIME" not in done.stderr
+    got = h.wait(token)
+    parsed = email.message_from_bytes(got.content, policy=email.policy.SMTP)
+    assert lines_of(got) <= 76 + len("Message-ID: ") and parsed["Content-Transfer-Encoding"] == "quoted-printable"
+    assert parsed.get_content_charset() == "utf-8" and parsed.get_payload(decode=True).decode() == f"short\r\n{LONG}\r\n"
+    home.send(BOB, input=f"Subject: {token}-2\n\n{'x' * 998}\n")
+    got = h.wait(f"{token}-2")
+    assert lines_of(got) == 998 and b"Content-Transfer-Encoding" not in got.content
+
+
+def test_a_long_line_in_a_part(hop, home, token):
+    """A page in one line beside its plain text, as programs for the web send it, and base64 that nobody broke."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'))
+    encoded = "aGVsbG8g" * 200
+    home.send(BOB, input=f"Subject: {token} {'word ' * 250}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+              f"--b\nContent-Type: text/html; charset=utf-8\n\n<p>{LONG}\n--b\n"
+              f"Content-Type: application/x\nContent-Transfer-Encoding: base64\n\n{encoded}\n--b--\n")
+    got = h.wait(token)
+    parsed = email.message_from_bytes(got.content, policy=email.policy.SMTP)
+    page, file = parsed.iter_parts()
+    assert lines_of(got) <= 998 and parsed["Subject"].split() == [token, *["word"] * 250]
+    assert page.get_content().splitlines() == [f"<p>{LONG}"] and file.get_content() == b"hello " * 200
+
+
+def test_a_long_line_that_must_stay(hop, home, token):
+    """SMTP-13: nobody is asked to take what cannot be mended, and the line is named."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'))
+    signed = (f"Subject: {token}\nContent-Type: multipart/signed; boundary=s\nMIME-Version: 1.0\n\n--s\n\n{LONG}\n--s\n"
+              "Content-Type: application/pgp-signature\n\nx\n--s--\n")
+    for words in ((), ("--queue",)):
+        done = home.send(*words, BOB, input=signed, status=65)
+        assert "line 7 is longer than 998 octets" in done.stderr and "a signature covers it" in done.stderr
+    assert "\n554 5.6.0 line 7 is longer" in home.send("-bs", input=dialogue(signed)).stdout
+    assert not h.connections and not home.queue.exists()
+
+
+def dialogue(*texts):
+    """For -bs, all at once."""
+    mail = f"MAIL FROM:<{ALICE}>\nRCPT TO:<{BOB}>\nDATA\n"
+    return "".join(["EHLO me\n", *(f"{mail}{text}.\n" for text in texts), "QUIT\n"]).replace("\n", "\r\n")
+
+
+def test_a_long_line_in_a_session(hop, home, token):
+    """Alpine and others speak SMTP to us; what they say is mended as what others hand over."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'))
+    done = home.send("-bs", input=dialogue(f"From: root\nSubject: {token}\n\n{LONG}\n"))
+    assert "\n250 2.0.0" in done.stdout.split("354", 1)[1]
+    got = h.wait(token)
+    parsed = email.message_from_bytes(got.content, policy=email.policy.SMTP)
+    assert lines_of(got) <= 100 and parsed.get_payload(decode=True).decode() == f"{LONG}\r\n"
+    assert parsed["From"] == "root@example.org"
+
+
+def test_header_addresses_are_completed(hop, home, token):
+    """SUB-03: who writes `From: root` means this machine's, not that of every server on the way."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'), at(h, name="plain", domain='"example.org"', complete_header="no"))
+    text = f"From: root (Cron Daemon)\nTo: bob,\n \"Carol, too\" <carol>, {ALICE}\nReply-To: ops\nSubject: {token}\n\nTo: bob\n"
+    home.send("-t", input=text)
+    got = h.wait(token)
+    assert got.sender == "root@example.org" and sorted(got.recipients) == sorted([BOB, "carol@example.org", ALICE])
+    for line in ("From: root@example.org (Cron Daemon)", f"To: {BOB}", f' "Carol, too" <carol@example.org>, {ALICE}',
+                 "Reply-To: ops@example.org", "", "To: bob"):
+        assert line in [part.rstrip(",") for part in got.content.decode().split("\r\n")], line
+    home.send("-t", "--account", "plain", input=text.replace(token, f"{token}-2"))
+    assert b"From: root (Cron Daemon)\r\nTo: bob,\r\n" in h.wait(f"{token}-2").content
+
+
 # ---- many at once ----
 
 def test_many_files_one_connection(house, zoo, home, token, tmp_path):
@@ -750,7 +833,9 @@ def test_as_cron_calls_it(house, default, token):
     text = f"From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@host> {token}\nAuto-Submitted: auto-generated\n\n10%\r20%\r100%\n.\nend\n"
     done = run_program([default.wrapper, *words], default, text.encode())
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert house.mailbox("root@example.org").wait(token).body == b"10%\n20%\n100%\n.\nend\n"
+    got = house.mailbox("root@example.org").wait(token)
+    assert got.body == b"10%\n20%\n100%\n.\nend\n"
+    assert b"From: root@example.org (Cron Daemon)\nTo: root@example.org\n" in got.header + b"\n"
 
 
 def test_options_programs_say(house, default, token):

@@ -43,6 +43,7 @@ static void a_full_account(void **state)
         "  pin = {\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}\n"
         "  from = {\"alice@example.org\", example.net} sender = \"a@example.org\"\n"
         "  domain = \"example.org\" hostname = \"me.example.org\" timeout = 90s\n"
+        "  complete-header = no\n"
         "}\n");
     assert_int_equal(accounts_read(&c, user_path, false, true, remember, &said), 0);
     assert_int_equal(c.n, 1);
@@ -61,6 +62,7 @@ static void a_full_account(void **state)
     assert_int_equal(a->n_from, 2);
     assert_string_equal(a->sender, "a@example.org");
     assert_int_equal(a->timeout_ms, 90000);
+    assert_true(a->leaves_header);
     assert_false(a->system);
     assert_int_equal(a->line, 2);
     (void)snprintf(want, sizeof(want), "%s/aliases", dir);
@@ -81,6 +83,7 @@ static void the_users_accounts_come_first(void **state)
     assert_string_equal(account_named(c.list, c.n, "a")->host, "h");
     assert_true(c.list[2].system);
     assert_int_equal(c.list[2].port, 465);
+    assert_false(c.list[2].leaves_header);
     accounts_done(&c);
 }
 
@@ -121,6 +124,7 @@ static void mistakes(void **state)
         {"account w { host = h tls = off certificate = c }",                       "without TLS"                       },
         {"account w { host = h pin = {x} }",                                       "is no pin"                         },
         {"account w { host = h port = 0 }",                                        "no number from 1 to 65535"         },
+        {"account w { host = h complete-header = x }",                             "write yes or no"                   },
         {"account w { host = h timeout = soon }",                                  "is no duration"                    },
         {"acount w { host = h }",                                                  "did you mean \"account\""          },
         {"listener w { }",                                                         "there is account NAME"             },

@@ -175,6 +175,44 @@ static void eight_bits_are_noticed(void **state)
     }
 }
 
+#define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A900 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50
+#define A998 A900 A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* SMTP-13: numbers are those of the message as it was handed over, whatever goes and comes in its header. */
+static void long_lines_are_noticed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *in;
+        size_t body_line, long_line;
+    } table[] = {
+        {"none",                  HEAD "\nhi\n",                                    4, 0},
+        {"998 octets",            HEAD "\n" A998 "\r\n" A998,                       4, 0},
+        {"999 octets",            HEAD "\nhi\n" A998 "a\nhi\n" A998 "ab\n",         4, 6},
+        {"the last, without end", HEAD "\nhi\n" A998 "a",                           4, 6},
+        {"fields that go",        "Bcc: b@x.org,\n c@x.org\n" HEAD "\n" A998 "a\n", 6, 7},
+        {"in the header",         "Subject: " A998 "\n" HEAD "\nhi\n",              5, 0},
+        {"no header",             A998 "a\n",                                       1, 1},
+        {"no empty line",         "Subject: x\nhello you\n" A998 "a\n",             2, 3},
+        {"a CR ends a line",      HEAD "\n" A998 "\r" A998 "a\n",                   4, 6},
+        {"a header alone",        HEAD,                                             4, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        for (size_t piece = 1; piece < 5000; piece = piece * 7 + 1) {
+            struct row row = {.in = table[i].in};
+            struct result res;
+            take_in(&row, piece, &res);
+            check(table[i].name, res.facts.body_line == table[i].body_line);
+            check(table[i].name, res.facts.long_line == table[i].long_line);
+            const char *text = res.text.memory.data;
+            uint64_t at = res.facts.body_at;
+            check(table[i].name, at <= res.text.size && at >= 2 && text[at - 1] == '\n');
+            result_done(&res);
+        }
+    }
+}
+
 /* A text beyond what is kept in memory reads the same as one within. */
 static void large_texts_go_to_a_file(void **state)
 {
@@ -244,6 +282,7 @@ int main(void)
         cmocka_unit_test(messages_in_any_pieces),
         cmocka_unit_test(what_has_no_header_gets_one),
         cmocka_unit_test(eight_bits_are_noticed),
+        cmocka_unit_test(long_lines_are_noticed),
         cmocka_unit_test(large_texts_go_to_a_file),
         cmocka_unit_test(addresses_are_completed_and_come_once),
         cmocka_unit_test(recipients_have_a_maximum),
