@@ -190,6 +190,10 @@ static void on_ended(void *ctx, enum stream_end end, const char *detail)
         [STREAM_NO_CONNECT] = "no connection",
     };
     struct session *s = ctx;
+    if (end == STREAM_TIMEOUT && s->awaits_proxy) {
+        session_proxy_late(s);
+        return;
+    }
     if (end == STREAM_TLS_FAILED && !smtp_server_is_secure(s->engine))
         counters_add(&s->endpoint->counters, COUNT_TLS_FAILED, 1);
     if (!s->ending || !s->end_reason)

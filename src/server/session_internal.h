@@ -73,6 +73,7 @@ void session_finish_up(struct session *s, const char *detail); /* logs the end a
 
 /* ---- session_proxy.c ---- */
 void session_await_proxy(struct session *s);
+void session_proxy_late(struct session *s); /* no header came: frees s */
 size_t session_proxy_input(struct session *s, const char *data, size_t len); /* as stream_ops.input */
 
 /* ---- session_xclient.c ---- */

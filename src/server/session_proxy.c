@@ -4,15 +4,23 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* A proxy sends its header at once; one that is not told to never does, and then both sides wait for the other. */
+#define HEADER_TIMEOUT_MS 10000
+
 void session_await_proxy(struct session *s)
 {
     s->awaits_proxy = true;
+    stream_timeout(s->stream, MIN(s->endpoint->cfg->timeout_ms, HEADER_TIMEOUT_MS));
     stream_read_limit(s->stream, PROXY_HEADER_MIN);
 }
 
 static const char *reason_of(int error)
 {
     switch (-error) {
+    case ETIMEDOUT:
+        return "no PROXY header came in time; does the proxy send one (send-proxy-v2 of HAProxy)?";
+    case EPROTO:
+        return "the PROXY header is of version 1; have the proxy send version 2 (send-proxy-v2 of HAProxy)";
     case EMSGSIZE:
         return "the PROXY header is too long";
     case EBADMSG:
@@ -114,9 +122,19 @@ static void take_tls(struct session *s, const struct proxy_header *h)
     smtp_server_secured(s->engine);
 }
 
+void session_proxy_late(struct session *s)
+{
+    refuse(s, -ETIMEDOUT);
+}
+
 size_t session_proxy_input(struct session *s, const char *data, size_t len)
 {
     struct proxy_header h;
+    int wrong = len ? proxy_begins((struct str){data, len}) : 0;
+    if (wrong < 0) {
+        refuse(s, wrong);
+        return len;
+    }
     if (len < PROXY_HEADER_MIN)
         return 0;
     int n = proxy_length((struct str){data, len});
@@ -130,6 +148,7 @@ size_t session_proxy_input(struct session *s, const char *data, size_t len)
         return len;
     }
     s->awaits_proxy = false;
+    stream_timeout(s->stream, s->endpoint->cfg->timeout_ms);
     stream_read_limit(s->stream, SIZE_MAX);
     speak_for(s, &h);
     take_tls(s, &h);

@@ -29,6 +29,13 @@ static unsigned number(struct str s, size_t at)
     return octet(s, at) << 8 | octet(s, at + 1);
 }
 
+int proxy_begins(struct str start)
+{
+    if (memcmp(start.p, signature, MIN(start.len, sizeof(signature))) == 0)
+        return 0;
+    return str_eq(str_upto(start, 6), STR("PROXY ")) ? -EPROTO : -EINVAL;
+}
+
 int proxy_length(struct str start)
 {
     if (start.len < PROXY_HEADER_MIN || memcmp(start.p, signature, sizeof(signature)) != 0 ||

@@ -32,6 +32,9 @@ struct proxy_header {
     struct str der; /* the client's certificate, borrowed from the header; empty: not handed over */
 };
 
+/* 0 while these first octets, one or more, may begin a header of version 2; -EPROTO: it is one of version 1; -EINVAL. */
+MUST_USE int proxy_begins(struct str start);
+
 /* Octets of the whole header, of which the first PROXY_HEADER_MIN are here; -EINVAL when it is none of version 2,
  * -EMSGSIZE when it is longer than PROXY_HEADER_MAX. */
 MUST_USE int proxy_length(struct str start);

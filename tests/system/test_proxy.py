@@ -171,7 +171,8 @@ def test_header_and_handshake_in_one_packet(site):
 
 
 @pytest.mark.parametrize("head, reason", [
-    (b"EHLO client.example.org\r\n", "no PROXY header"), (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "no PROXY header"),
+    (b"EHLO client.example.org\r\n", "no PROXY header"), (b"EHLO x\r\n", "no PROXY header"),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "send-proxy-v2"),
     (SIGNATURE + b"\x21\x11\xff\xff", "too long"), (SIGNATURE + b"\x21\x11\0\4abcd", "no PROXY header"),
     (header("198.51.100.9", 50001, tlv(3, b"abcd"), *seen()), "checksum")])
 def test_no_good_header(site, head, reason):
@@ -180,6 +181,17 @@ def test_no_good_header(site, head, reason):
         client.reply()
     assert reason in site.log.wait("proxy-refused", listener="ended")["reason"]
     assert not site.log.find("tls")
+
+
+def test_no_header_at_all(run, config):
+    """A proxy that is not told to send one waits for our greeting as its client does: it is told in the log, long
+    before the client's own time is over."""
+    config.spool().maildir("default").listener("behind", "none", proxy_protocol="127.0.0.1", timeout="5m")
+    site = run(config)
+    with socket.create_connection(("127.0.0.1", site["behind"].port), timeout=30) as s:
+        s.sendall(SIGNATURE[:5])
+        assert s.recv(100) == b""
+    assert "send-proxy-v2" in site.log.wait("proxy-refused")["reason"]
 
 
 def test_not_from_others(site):

@@ -175,6 +175,10 @@ static void lengths(void **state)
     struct str all = header(octets, 0x21, 0x11, (struct str)OCTETS(V4));
     struct proxy_header h;
     assert_int_equal(proxy_length(str_upto(all, 15)), -EINVAL);
+    assert_int_equal(proxy_begins(str_upto(all, 1)), 0);
+    assert_int_equal(proxy_begins(all), 0);
+    assert_int_equal(proxy_begins(STR("PROXY TCP4 ")), -EPROTO);
+    assert_int_equal(proxy_begins(STR("E")), -EINVAL);
     assert_int_equal(proxy_length(str_upto(all, 16)), 28);
     assert_int_equal(proxy_parse(str_upto(all, 27), &h), -EINVAL);
     assert_int_equal(proxy_parse((struct str){octets, 29}, &h), -EINVAL);
