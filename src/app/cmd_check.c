@@ -6,11 +6,13 @@
 #include "base/clock.h"
 #include "base/table.h"
 #include "cert/age.h"
+#include "relay/papers.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <libgen.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,23 +144,22 @@ check_identity(struct check *ck, const struct identity_config *id, const struct 
 }
 
 static void
-check_route(struct check *ck, const struct route_config *r, const struct config_place *at)
+check_route(struct check *ck, const struct route_config *r, uid_t server, const struct config_place *at)
 {
-    if (r->tls == ROUTE_TLS_OFF)
-        return;
-    struct tls_client_config cfg = {
-        .ca = r->ca,
-        .certificate = r->certificate,
-        .key = r->key,
-        .verify = r->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
-    };
-    struct tls_context *tls = NULL;
+    struct papers papers = {0};
     char why[TLS_WHY_MAX] = "";
-    if (tls_client_context_new(&cfg, &tls, why) < 0)
+    if (papers_load(r, server, &papers, why) < 0)
         mistake(ck, at, "route \"%s\": %s", r->domain, why);
     else
         check_age(ck, r->certificate, at);
-    tls_context_unref(tls);
+    papers_done(&papers);
+}
+
+/* The account that will serve: ours, unless root starts it. */
+static uid_t server_account(const struct config *c)
+{
+    const struct passwd *pw = geteuid() == 0 && c->user ? getpwnam(c->user) : NULL;
+    return pw ? pw->pw_uid : geteuid();
 }
 
 /* What follows is asked as who serves: this process is nobody else any more.  False: it cannot become him. */
@@ -211,7 +212,7 @@ static void check_files(struct check *ck, const struct config *c)
     for (size_t i = 0; i < c->n_listeners; i++)
         check_listener(ck, &c->listeners[i], &c->listener_places[i]);
     for (size_t i = 0; i < c->relay.n_routes; i++)
-        check_route(ck, &c->relay.routes[i], &c->route_places[i]);
+        check_route(ck, &c->relay.routes[i], server_account(c), &c->route_places[i]);
     if (!become_server(ck, c))
         return;
     reread_denied(c, on_denied, ck);

@@ -162,12 +162,12 @@ static void add_path(const char **paths, size_t *n, const char *path)
         paths[(*n)++] = path;
 }
 
-/* Certificates and keys of both sides, which may come anew while we run. */
+/* Certificates, keys and passwords of both sides, which may come anew while we run. */
 static int leave_porter(const struct config *c, char *why)
 {
     size_t n = 0;
     CLEANUP(freep)
-    const char **paths = xcalloc(2 * c->n_listeners + 3 * c->relay.n_routes + 1, sizeof(*paths));
+    const char **paths = xcalloc(2 * c->n_listeners + 4 * c->relay.n_routes + 1, sizeof(*paths));
     if (geteuid() != 0 || !c->user || strcmp(c->user, "root") == 0)
         return 0; /* who we are now is who we stay */
     for (size_t i = 0; i < c->n_listeners; i++) {
@@ -178,6 +178,7 @@ static int leave_porter(const struct config *c, char *why)
         add_path(paths, &n, c->relay.routes[i].ca);
         add_path(paths, &n, c->relay.routes[i].certificate);
         add_path(paths, &n, c->relay.routes[i].key);
+        add_path(paths, &n, c->relay.routes[i].password_file);
     }
     return n ? porter_start(paths, n, why) : 0;
 }

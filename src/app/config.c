@@ -141,6 +141,7 @@ static const struct setting spool_settings[] = {
     {"max-size", setting_size,     FIELD(config, spool.max_bytes)},
     {0},
 };
+static void no_password(struct loader *l, const struct conf_node *n, const struct setting *s, void *block);
 static const struct setting route_settings[] = {
     {"smtp",        setting_text,   FIELD(route_draft, smtp)},
     {"lmtp",        setting_text,   FIELD(route_draft, lmtp)},
@@ -155,7 +156,10 @@ static const struct setting route_settings[] = {
     {"key",         setting_file,   FIELD(route_draft, key)},
     {"login",       setting_word,   FIELD(route_draft, login),
         WORDS({"none", ROUTE_LOGIN_NONE}, {"auto", ROUTE_LOGIN_AUTO}, {"external", ROUTE_LOGIN_EXTERNAL},
-              {"implicit", ROUTE_LOGIN_IMPLICIT})},
+              {"implicit", ROUTE_LOGIN_IMPLICIT}, {"scram", ROUTE_LOGIN_SCRAM}, {"plain", ROUTE_LOGIN_PLAIN})},
+    {"user",        setting_text,   FIELD(route_draft, user)},
+    {"password-file", setting_file, FIELD(route_draft, password_file)},
+    {"password",    no_password,    .field = 0},
     {"connections", setting_count,  FIELD(route_draft, connections_max), RANGE(1, 1000)},
     {0},
 };
@@ -191,6 +195,16 @@ static const struct setting metrics_settings[] = {
     {0},
 };
 /* clang-format on */
+
+/* Asked for so often that the answer deserves words of its own. */
+static void no_password(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
+{
+    (void)s;
+    (void)block;
+    loader_mistake(l, n,
+                   "a password does not stand in this file; write it into one of its own that only root can "
+                   "read, and password-file = \"FILE\"");
+}
 
 /* ---- one block ---- */
 

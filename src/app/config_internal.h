@@ -20,6 +20,7 @@ struct route_draft {
     enum route_tls_word tls;
     char *tls_name, *ca, *certificate, *key;
     enum route_login login;
+    char *user, *password_file;
     unsigned connections_max;
 };
 

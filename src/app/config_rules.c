@@ -422,7 +422,7 @@ static void route_tls(const struct route_draft *d, struct route_config *r)
         [TLS_WORD_REQUIRE] = ROUTE_TLS_REQUIRE, [TLS_WORD_VERIFY] = ROUTE_TLS_VERIFY,
         [TLS_WORD_IMPLICIT] = ROUTE_TLS_VERIFY,
     };
-    bool has_secret = d->certificate || d->login != ROUTE_LOGIN_NONE;
+    bool has_secret = d->certificate || d->password_file || d->login != ROUTE_LOGIN_NONE;
     bool no_tls =
         r->kind == ROUTE_MAILDIR || r->kind == ROUTE_DISCARD || (r->kind == ROUTE_LMTP && r->path);
     if (d->tls != TLS_WORD_UNSET)
@@ -435,13 +435,15 @@ static void route_tls(const struct route_draft *d, struct route_config *r)
     r->certificate = d->certificate;
     r->key = d->key;
     r->login = d->login;
+    r->user = d->user;
+    r->password_file = d->password_file;
 }
 
 static void
 route_without_network(struct loader *l, const struct conf_node *b, const struct route_config *r)
 {
-    static const char *const names[] = {"tls", "tls-name", "ca",         "certificate",
-                                        "key", "login",    "connections"};
+    static const char *const names[] = {"tls",   "tls-name", "ca",            "certificate", "key",
+                                        "login", "user",     "password-file", "connections"};
     bool is_socket = r->kind == ROUTE_LMTP && r->path;
     if (r->kind != ROUTE_MAILDIR && r->kind != ROUTE_DISCARD && !is_socket)
         return;
@@ -454,6 +456,52 @@ route_without_network(struct loader *l, const struct conf_node *b, const struct 
     }
 }
 
+/* It is written for a login, so there is one. */
+static void route_login_default(const struct conf_node *b, struct route_draft *d)
+{
+    if (is_written(b, "password-file") && !is_written(b, "login"))
+        d->login = ROUTE_LOGIN_AUTO;
+}
+
+static bool is_password_login(enum route_login login)
+{
+    return login == ROUTE_LOGIN_SCRAM || login == ROUTE_LOGIN_PLAIN;
+}
+
+/* What the login is to be shown, and what is shown to nobody. */
+static void route_login(struct loader *l, const struct conf_node *b, const struct route_draft *d)
+{
+    bool certificate = is_written(b, "certificate") || is_written(b, "key");
+    bool password = is_written(b, "password-file"), user = is_written(b, "user");
+    bool by_certificate = d->login == ROUTE_LOGIN_EXTERNAL || d->login == ROUTE_LOGIN_IMPLICIT;
+    if (password != user && !is_written(b, "password"))
+        loader_mistake(l, conf_place(b, user ? "user" : "password-file"),
+                       "user and password-file go together; write %s",
+                       user ? "password-file = \"FILE\"" : "user = \"NAME\"");
+    else if (is_password_login(d->login) && !password && !is_written(b, "password"))
+        loader_mistake(l, conf_place(b, "login"),
+                       "this login takes a password; write user = \"NAME\" and password-file = \"FILE\"");
+    else if (by_certificate && !certificate)
+        loader_mistake(l, conf_place(b, "login"),
+                       "this login takes a certificate; write certificate = \"FILE\" and key = \"FILE\"");
+    else if (d->login == ROUTE_LOGIN_AUTO && !certificate && !password && !is_written(b, "password"))
+        loader_mistake(l, conf_place(b, "login"),
+                       "login needs something to show; write certificate = \"FILE\" and key = \"FILE\", "
+                       "or user = \"NAME\" and password-file = \"FILE\"");
+    else if (password && (by_certificate || d->login == ROUTE_LOGIN_NONE))
+        loader_warning(l, conf_place(b, "password-file"),
+                       "unused: only login = auto, scram and plain send a password");
+}
+
+/* [rfc4616] PLAIN shows the password to whoever answers, and SCRAM what it can be guessed from (PLN-05). */
+static void route_password_place(struct loader *l, const struct conf_node *b, const struct route_config *r)
+{
+    if (r->password_file && r->kind == ROUTE_SMTP && r->tls != ROUTE_TLS_VERIFY)
+        loader_mistake(l, conf_place(b, "tls"),
+                       "a password is sent only to a next hop whose name was verified; write tls = verify, or "
+                       "tls = implicit on port 465");
+}
+
 static void route_credentials(struct loader *l,
                               const struct conf_node *b,
                               const struct route_draft *d,
@@ -464,12 +512,12 @@ static void route_credentials(struct loader *l,
         loader_mistake(
             l, conf_place(b, certificate ? "certificate" : "key"),
             "certificate and key go together; write the other one too (it may be the same file)");
-    if (d->login != ROUTE_LOGIN_NONE && !certificate && !key)
-        loader_mistake(
-            l, conf_place(b, "login"),
-            "login needs something to show; write certificate = \"FILE\" and key = \"FILE\"");
     if (d->login != ROUTE_LOGIN_NONE && r->kind == ROUTE_LMTP)
-        loader_mistake(l, conf_place(b, "login"), "there is no login with LMTP; leave it out");
+        loader_mistake(l, conf_place(b, is_written(b, "login") ? "login" : "password-file"),
+                       "there is no login with LMTP; leave it out");
+    else
+        route_login(l, b, d);
+    route_password_place(l, b, r);
     if (r->tls == ROUTE_TLS_OFF && (certificate || key))
         loader_mistake(l, conf_place(b, "tls"), "a certificate needs TLS; write tls = verify");
     if ((r->tls == ROUTE_TLS_OFF || r->tls == ROUTE_TLS_REQUIRE ||
@@ -477,7 +525,8 @@ static void route_credentials(struct loader *l,
         is_written(b, "ca"))
         loader_warning(l, conf_place(b, "ca"),
                        "unused: only tls = verify and tls = implicit look at who the next hop is");
-    if (d->login != ROUTE_LOGIN_NONE && r->tls != ROUTE_TLS_OFF && r->tls != ROUTE_TLS_VERIFY)
+    if (d->login != ROUTE_LOGIN_NONE && !r->password_file && r->tls != ROUTE_TLS_OFF &&
+        r->tls != ROUTE_TLS_VERIFY)
         loader_warning(
             l, conf_place(b, "tls"),
             "this logs in at a next hop whose name was not verified; write tls = verify");
@@ -494,6 +543,7 @@ void rules_route(struct loader *l,
         route_next_hop(l, b, d, r);
     else if (r->kind == ROUTE_MAILDIR && d->maildir)
         route_maildir(l, b, d, r);
+    route_login_default(b, d);
     route_tls(d, r);
     r->connections_max = d->connections_max;
     route_without_network(l, b, r);

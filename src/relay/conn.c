@@ -16,6 +16,7 @@
 struct conn {
     struct hop *hop;
     struct conn *next;
+    struct papers papers; /* as they were when it was opened */
     struct link_config cfg;
     struct link *link;  /* NULL: it has ended */
     struct delivery *d; /* in hand; NULL: idle, or not up yet */
@@ -333,7 +334,7 @@ static void reap(struct loop_task *task)
     c->reap_due = false;
     if (c->reading)
         return; /* on_read() comes back */
-    tls_context_unref(c->cfg.tls);
+    papers_done(&c->papers);
     passage_done(&c->passage);
     free(c);
     r->n_conns--;
@@ -353,15 +354,18 @@ static void configure(struct conn *c)
 {
     const struct hop *h = c->hop;
     const struct route_config *route = h->route;
+    c->papers = hop_papers(c->hop);
     c->cfg = (struct link_config){
         .host = route->host,
         .port = route->port,
         .path = route->path,
-        .tls = hop_tls(c->hop),
+        .tls = c->papers.tls,
         .tls_name = route->tls_name,
         .tls_implicit = route->tls_implicit,
         .timeouts = h->relay->cfg->timeouts,
         .smtp = h->client,
+        .user = route->user,
+        .password = buf_str(&c->papers.password),
     };
     if (h->clear_until_ms > clock_monotonic_ms())
         c->cfg.smtp.tls = SMTP_CLIENT_TLS_OFF;

@@ -27,56 +27,41 @@ static void make_label(struct hop *h)
                        c->path ? c->path : "");
 }
 
-/* *ret stays NULL where there is no TLS. */
-static int load_tls(const struct hop *h, struct tls_context **ret, char *why)
-{
-    const struct route_config *c = h->route;
-    if (c->tls == ROUTE_TLS_OFF || !c->host)
-        return 0;
-    struct tls_client_config tls = {
-        .ca = c->ca,
-        .certificate = c->certificate,
-        .key = c->key,
-        .verify = c->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
-    };
-    return tls_client_context_new(&tls, ret, why);
-}
-
 static void watch_files(struct hop *h)
 {
     const struct route_config *c = h->route;
-    const char *const paths[] = {c->ca, c->certificate, c->key};
+    const char *const paths[] = {c->ca, c->certificate, c->key, c->password_file};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         if (paths[i])
             watch_add(&h->files, paths[i]);
     (void)watch_changed(&h->files); /* the first time it always says yes */
 }
 
-static struct tls_context *swap_tls(struct hop *h, struct tls_context *fresh)
+static void replace_papers(struct hop *h, const struct papers *fresh)
 {
-    (void)pthread_mutex_lock(&h->relay->tls_lock);
-    struct tls_context *old = h->tls;
-    h->tls = fresh;
-    (void)pthread_mutex_unlock(&h->relay->tls_lock);
-    return old;
+    (void)pthread_mutex_lock(&h->relay->papers_lock);
+    struct papers old = h->papers;
+    h->papers = *fresh;
+    (void)pthread_mutex_unlock(&h->relay->papers_lock);
+    papers_done(&old);
 }
 
-struct tls_context *hop_tls(struct hop *h)
+struct papers hop_papers(struct hop *h)
 {
-    (void)pthread_mutex_lock(&h->relay->tls_lock);
-    struct tls_context *tls = h->tls ? tls_context_ref(h->tls) : NULL;
-    (void)pthread_mutex_unlock(&h->relay->tls_lock);
-    return tls;
+    (void)pthread_mutex_lock(&h->relay->papers_lock);
+    struct papers copy = papers_copy(&h->papers);
+    (void)pthread_mutex_unlock(&h->relay->papers_lock);
+    return copy;
 }
 
 void hop_refresh(struct hop *h, bool all, unsigned *loaded, unsigned *failed)
 {
-    struct tls_context *fresh = NULL;
+    struct papers fresh;
     char why[TLS_WHY_MAX] = "";
-    if (!h->tls || (!watch_changed(&h->files) && !all))
+    if (!h->has_tls || (!watch_changed(&h->files) && !all))
         return;
-    if (load_tls(h, &fresh, why) == 0) {
-        tls_context_unref(swap_tls(h, fresh));
+    if (papers_load(h->route, geteuid(), &fresh, why) == 0) {
+        replace_papers(h, &fresh);
         ++*loaded;
         return;
     }
@@ -88,22 +73,33 @@ void hop_refresh(struct hop *h, bool all, unsigned *loaded, unsigned *failed)
     ++*failed;
 }
 
-static void configure_client(struct hop *h)
+/* Of the ways to log in those that the route both permits and has something for. */
+static unsigned permitted(const struct route_config *c)
 {
-    static const unsigned logins[] = {
+    static const unsigned sets[] = {
         [ROUTE_LOGIN_NONE] = 0,
-        [ROUTE_LOGIN_AUTO] = SMTP_LOGIN_CERTIFICATE,
+        [ROUTE_LOGIN_AUTO] = SMTP_LOGIN_CERTIFICATE | SMTP_LOGIN_PASSWORD,
         [ROUTE_LOGIN_EXTERNAL] = SMTP_LOGIN_EXTERNAL,
         [ROUTE_LOGIN_IMPLICIT] = SMTP_LOGIN_IMPLICIT,
+        [ROUTE_LOGIN_SCRAM] = SMTP_LOGIN_SCRAM,
+        [ROUTE_LOGIN_PLAIN] = SMTP_LOGIN_PLAIN,
     };
+    unsigned have = (c->certificate ? SMTP_LOGIN_CERTIFICATE : 0U) |
+                    (c->password_file ? SMTP_LOGIN_PASSWORD : 0U);
+    return sets[c->login] & have;
+}
+
+static void configure_client(struct hop *h)
+{
     const struct route_config *c = h->route;
     h->client = (struct smtp_client_config){
         .hostname = h->relay->cfg->hostname,
         .lmtp = c->kind == ROUTE_LMTP,
-        .tls = !h->tls                             ? SMTP_CLIENT_TLS_OFF
+        .tls = !h->has_tls                         ? SMTP_CLIENT_TLS_OFF
                : c->tls == ROUTE_TLS_OPPORTUNISTIC ? SMTP_CLIENT_TLS_OPPORTUNISTIC
                                                    : SMTP_CLIENT_TLS_REQUIRE,
-        .login = logins[c->login],
+        .login = permitted(c),
+        .identity = c->user,
     };
 }
 
@@ -114,20 +110,21 @@ int hop_init(struct hop *h, struct relay *r, const struct route_config *route, c
     h->conns_max = route->connections_max ? route->connections_max : CONNECTIONS_MAX;
     make_label(h);
     watch_files(h);
-    int e = load_tls(h, &h->tls, why);
-    if (e == 0)
-        configure_client(h);
-    else
+    int e = papers_load(route, geteuid(), &h->papers, why);
+    if (e < 0) {
         hop_done(h);
-    return e;
+        return e;
+    }
+    h->has_tls = h->papers.tls != NULL;
+    configure_client(h);
+    return 0;
 }
 
 void hop_done(struct hop *h)
 {
     while (h->conns)
         conn_abort(h->conns);
-    tls_context_unref(h->tls);
-    h->tls = NULL;
+    papers_done(&h->papers);
     watch_done(&h->files);
 }
 

@@ -97,7 +97,7 @@ static void relay_free(struct relay *r)
     loop_timer_free(r->look);
     loop_free(r->loop);
     routes_done(&r->routes);
-    (void)pthread_mutex_destroy(&r->tls_lock);
+    (void)pthread_mutex_destroy(&r->papers_lock);
     free(r->hops);
     free(r->hop_of);
     free(r);
@@ -184,7 +184,7 @@ int relay_start(const struct relay_config *cfg, struct spool *sp, struct relay *
     r->retry = retry_policy(cfg->retry_min_ms, cfg->retry_max_ms, cfg->expire_ms);
     r->deliveries_max = cfg->deliveries_max ? cfg->deliveries_max : DELIVERIES_MAX;
     r->credit_task.run = give_credit;
-    (void)pthread_mutex_init(&r->tls_lock, NULL);
+    (void)pthread_mutex_init(&r->papers_lock, NULL);
     if (getrandom(&r->random, sizeof(r->random), 0) != sizeof(r->random) || r->random == 0)
         r->random = (uint64_t)clock_wall_ms() | 1;
     routes_init(&r->routes, cfg);

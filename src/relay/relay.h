@@ -15,7 +15,14 @@
 
 enum route_kind { ROUTE_SMTP, ROUTE_LMTP, ROUTE_MAILDIR, ROUTE_DISCARD };
 enum route_tls { ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRE, ROUTE_TLS_VERIFY, ROUTE_TLS_OFF };
-enum route_login { ROUTE_LOGIN_NONE, ROUTE_LOGIN_AUTO, ROUTE_LOGIN_EXTERNAL, ROUTE_LOGIN_IMPLICIT };
+enum route_login {
+    ROUTE_LOGIN_NONE,
+    ROUTE_LOGIN_AUTO, /* with what there is: certificate, password */
+    ROUTE_LOGIN_EXTERNAL,
+    ROUTE_LOGIN_IMPLICIT,
+    ROUTE_LOGIN_SCRAM,
+    ROUTE_LOGIN_PLAIN,
+};
 
 struct route_config {
     const char *domain;   /* lower case; "default" for everything else */
@@ -27,6 +34,7 @@ struct route_config {
     const char *tls_name;    /* name to verify; NULL: host */
     const char *ca, *certificate, *key;
     enum route_login login;
+    const char *user, *password_file; /* both or neither, and only with ROUTE_TLS_VERIFY */
     unsigned connections_max; /* 0: 8 */
 };
 
@@ -45,12 +53,12 @@ struct relay_config { /* must stay as it is until relay_stop() */
 
 struct relay;
 
-/* Checks routes and loads certificates; `why` as in tls.h.  Starts the thread; the spool's messages come by spool_attach(). */
+/* Checks routes and loads certificates and passwords; `why` as in tls.h.  Starts the thread; the spool's messages come by spool_attach(). */
 MUST_USE int relay_start(const struct relay_config *cfg, struct spool *sp, struct relay **ret, char *why);
 /* Finishes what is in flight within grace_ms, gives back the rest, stops the thread.  Before spool_close(). */
 void relay_stop(struct relay *r, int64_t grace_ms);
 
-/* Loads what has changed of the trust anchors, certificates and keys of the routes, or `all` of it (SIGHUP); connections made
+/* Loads what has changed of the trust anchors, certificates, keys and passwords of the routes, or `all` of it (SIGHUP); connections made
  * from then on use it.  What cannot be loaded keeps what was there before, and one log line says why.  Adds to the counts
  * of next hops.  Reads files: the thread that started the relay. */
 void relay_refresh(struct relay *r, bool all, unsigned *loaded, unsigned *failed);

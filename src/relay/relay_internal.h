@@ -19,6 +19,7 @@
 #include "link/link.h"
 #include "message/dsn.h"
 #include "relay/maildir.h"
+#include "relay/papers.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
 #include "relay/routes.h"
@@ -38,7 +39,7 @@ struct relay {
     struct spool *spool;
     struct loop *loop;
     pthread_t thread;
-    pthread_mutex_t tls_lock; /* of the hops' contexts: another thread puts new ones there */
+    pthread_mutex_t papers_lock; /* of the hops' papers: another thread puts new ones there */
     struct routes routes;
     struct hop *hops; /* one for each different next hop */
     size_t n_hops;
@@ -145,8 +146,9 @@ struct hop {
     struct relay *relay;
     const struct route_config *route;
     char label[HOP_LABEL_MAX]; /* "smtp:mail.example.net:25", for the log */
-    struct tls_context *tls;   /* NULL: none; under the relay's tls_lock */
-    struct watch files;        /* it was made of; of the thread that started the relay */
+    struct papers papers;      /* under the relay's papers_lock */
+    bool has_tls;
+    struct watch files;        /* they were made of; of the thread that started the relay */
     struct smtp_client_config client;
     struct delivery *queue, **queue_end;
     size_t n_queued;
@@ -166,8 +168,8 @@ struct hop {
 
 MUST_USE int hop_init(struct hop *h, struct relay *r, const struct route_config *route, char *why);
 void hop_done(struct hop *h);
-/* Its certificate may be renewed; a reference for the caller, NULL: none. */
-struct tls_context *hop_tls(struct hop *h);
+/* They may be renewed; a copy for the caller. */
+struct papers hop_papers(struct hop *h);
 void hop_refresh(struct hop *h, bool all, unsigned *loaded, unsigned *failed);
 /* Takes the delivery: at once, later, or never. */
 void hop_deliver(struct hop *h, struct delivery *d);

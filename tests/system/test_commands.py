@@ -319,7 +319,9 @@ def serve_as_nobody(open_folder, zoo, run, certbot, **more):
     config.add('user = "nobody"', *more.pop("parts", ())).trust(ca=open_folder / "ca.pem", crl=False)
     config.spool(open_folder / "spool" / "spool.db")
     pair = {"certificate": f'"{certbot.live}/fullchain.pem"', "key": f'"{certbot.live}/privkey.pem"'}
-    config.route("default", smtp='"127.0.0.1:1"', tls="verify", **pair)
+    (certbot.live / "password").write_text("secret\n")
+    (certbot.live / "password").chmod(0o600)
+    config.route("default", smtp='"127.0.0.1:1"', tls="verify", user="ann", password_file=f'"{certbot.live}/password"', **pair)
     config.listener("in", "implicit", trust="{staff}", **pair)
     return run(config, env={"ASAN_OPTIONS": "detect_leaks=0"})
 
@@ -328,7 +330,7 @@ def serve_as_nobody(open_folder, zoo, run, certbot, **more):
 @pytest.mark.parametrize("how", ("signal", "interval"))
 def test_renewal_of_roots_key(open_folder, zoo, run, certbot, how):
     """TLS-16: certificate and key that only root can read are taken up when they are renewed, on SIGHUP and by looking;
-    open sessions go on.  The key of a route, read after the server is root no more, is no obstacle either."""
+    open sessions go on.  Key and password of a route, read after the server is root no more, are no obstacle either."""
     first = certbot.renew()
     server = serve_as_nobody(open_folder, zoo, run, certbot,
                              parts=["reload-interval = 0" if how == "signal" else "reload-interval = 200ms"])

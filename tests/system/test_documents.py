@@ -99,6 +99,7 @@ def test_every_setting_of_the_manual(config, zoo, tmp_path):
     text = re.search(r"^Every setting once.*?\n\.Bd [^\n]*\n(.*?)^\.Ed", page, re.S | re.M)[1].replace("\\e", "\\")
     table = tmp_path / "table"
     table.write_text("x y\n")
+    table.chmod(0o600)  # some are passwords
     (tmp_path / "ours.crl").write_bytes(zoo.crl.read_bytes())
     places = {"staff-ca.pem": zoo.staff.file, "partner-ca.pem": zoo.server_ca.file, "staff.crl": zoo.crl,
               "fullchain.pem": zoo.server.certificate, "key.pem": zoo.server.key,

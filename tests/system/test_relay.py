@@ -1,4 +1,5 @@
 """Deliveries: by every kind of route to next hops that are not ours, and what becomes of what they refuse."""
+import base64
 import email
 import email.policy
 import os
@@ -217,6 +218,96 @@ def test_login(carrier, hops, domain, hop, login):
     if login:
         assert set(hops.login.logins) == {"="}  # AUTH-07, OPN-07
         # MAIL carried AUTH=<>, which aiosmtpd refuses with 555: it was said again without (AUTH-30).
+
+
+PASSWORD = "f\u00fcnf Worte, kein Geheimnis"
+SHOWN = (PASSWORD, base64.b64encode(f"\0relay\0{PASSWORD}".encode()).decode(), base64.b64encode(PASSWORD.encode()).decode())
+
+
+def secret_file(folder, password, mode=0o600):
+    """Replaced in one step, as one does."""
+    path, fresh = folder / "smarthost.password", folder / "fresh"
+    fresh.write_text(password + "\n")
+    fresh.chmod(mode)
+    fresh.replace(path)
+    return path
+
+
+def with_password(config, zoo, address, path, **more):
+    config.trust().spool().listener("in", "implicit", trust="{staff}", sender="any").maildir("example.org")
+    return config.route("default", smtp=f'"{address}"', ca=f'"{zoo.server_ca.file}"', user="relay",
+                        password_file=f'"{path}"', **more)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_password(run, config, zoo, tmp_path):
+    """REL-09, PLN-01: a smart host with passwords that is not ours; and the secret is nowhere to be read."""
+    hop = Hop(server=zoo.server, passwords={"relay": PASSWORD}, login_required=True)
+    with_password(config, zoo, hop.address, secret_file(tmp_path, PASSWORD)).add("log-level = debug")
+    said = postern("check", "--json", "-c", config.write())
+    server = run(config)
+    token, _ = submit(server, "u@strict.test")
+    got = hop.wait(token)
+    assert (got.login, got.tls) == ("relay", "TLSv1.3") and hop.logins == [("relay", True)]
+    assert server.log.wait("delivered")["sequence"] == "password"
+    assert '"mistakes": 0' in said.stdout
+    everything = "\n".join(server.log.lines) + said.stdout + said.stderr
+    assert not [s for s in SHOWN if s in everything]
+    hop.close()
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_password_is_renewed(run, config, zoo, tmp_path):
+    """A password that the smart host refuses is not the message's fault; a new one is taken without a restart, by looking."""
+    hop = Hop(server=zoo.server, passwords={"relay": PASSWORD}, login_required=True)
+    path = secret_file(tmp_path, "an old one")
+    with_password(config, zoo, hop.address, path, login="plain", tls="verify").add("reload-interval = 100ms")
+    server = run(config)
+    token, queue_id = submit(server, "u@strict.test")
+    assert "535" in server.log.wait("hop-down")["why"]
+    server.log.wait("deferred", queue=queue_id)
+    mark = server.log.mark()
+    secret_file(tmp_path, PASSWORD, 0o644)
+    assert "chmod 6" in server.log.wait("reload-failed", since=mark)["message"]
+    mark = server.log.mark()
+    secret_file(tmp_path, PASSWORD)
+    server.log.wait("reloaded", since=mark, failed="0")
+    postern("queue", "flush", "-c", server.config.write())
+    hop.wait(token)
+    wait_empty(server)
+    assert hop.logins[0] == ("relay", False) and hop.logins[-1] == ("relay", True)
+    assert not [s for s in (*SHOWN, "an old one") if s in "\n".join(server.log.lines)]
+    hop.close()
+
+
+@pytest.mark.parametrize("tls", ("verify", "implicit"))
+def test_password_at_postern(run, config, zoo, tmp_path, tls):
+    """CB-01: one Postern logs in at another, by the best there is."""
+    table = tmp_path / "passwords"
+    postern("passwd", "--scram", table, "relay", input=PASSWORD + "\n")
+    end = Config(tmp_path / "end", zoo)
+    end.folder.mkdir()
+    end.add(f'passwords p {{ table = "{table}" }}').spool().maildir("default")
+    end.listener("in", "implicit" if tls == "implicit" else "starttls", passwords="p", sender="any",
+                 mechanisms="{plain, scram-sha-256, scram-sha-256-plus}")
+    smart = run(end, "smart")
+    with_password(config, zoo, f"127.0.0.1:{smart['in'].port}", secret_file(tmp_path, PASSWORD), tls=tls)
+    server = run(config)
+    submit(server, "u@strict.test")
+    login = smart.log.wait("login")
+    assert (login["identity"], login["mechanism"]) == ("relay", "SCRAM-SHA-256-PLUS")
+    wait_empty(server)
+
+
+def test_password_for_anybody_to_read(config, zoo, tmp_path):
+    """What keeps the server from starting is said by the check, with the cure and without the secret."""
+    path = secret_file(tmp_path, PASSWORD, 0o644)
+    said = postern("check", "-c", with_password(config, zoo, "127.0.0.1:1", path).write(), status=78)
+    assert f"{path} holds a password and others may read it; chmod 6" in said.stdout and PASSWORD not in said.stdout
+    path.chmod(0o600)
+    assert "no mistakes" in postern("check", "-c", config.write()).stdout
+    config.parts[-1] = config.parts[-1].replace(" ca =", " tls = require ca =")
+    assert "write tls = verify" in postern("check", "-c", config.write(), status=78).stdout
 
 
 def test_certificate_in_the_clear(carrier, hops):

@@ -36,13 +36,14 @@ static int make_folder(void **state)
     write_file("ca.pem", "", 0);
     write_file("cert.pem", "", 0);
     write_file("key.pem", "", 0);
+    write_file("pw", "", 0);
     return 0;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ca.pem", "cert.pem",  "key.pem",
+    static const char *const names[] = {"ca.pem", "cert.pem",  "key.pem",  "pw",
                                         "t.conf", "more.conf", "loop.conf"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         (void)unlink(path_of(names[i]));
@@ -225,6 +226,8 @@ static void routes_are_read(void **state)
     assert_string_equal(r[3].tls_name, "smart.example.net");
     assert_string_equal(r[3].ca, path_of("ca.pem"));
     assert_int_equal(r[3].login, ROUTE_LOGIN_AUTO);
+    assert_null(r[3].user);
+    assert_null(r[3].password_file);
     assert_string_equal(c->relay.hostname, "mail.example.org");
     assert_int_equal(c->relay.retry_min_ms, 60000);
     assert_int_equal(c->relay.retry_max_ms, 3600000);
@@ -240,6 +243,32 @@ static void routes_are_read(void **state)
     assert_int_equal(c->relay.deliveries_max, 9);
     assert_string_equal(c->relay.postmaster, "postmaster@example.org");
     config_free(c);
+}
+
+/* Whoever names a password wants to log in with it, and to whom it may be shown. */
+static void routes_have_passwords(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        enum route_login login;
+    } rows[] = {
+        {"user = ann  password-file = pw",                              ROUTE_LOGIN_AUTO },
+        {"user = ann  password-file = pw  tls = implicit",              ROUTE_LOGIN_AUTO },
+        {"user = ann  password-file = pw  login = scram",               ROUTE_LOGIN_SCRAM},
+        {"user = ann  password-file = pw  login = plain  tls = verify", ROUTE_LOGIN_PLAIN},
+        {TLS "user = ann  password-file = pw",                          ROUTE_LOGIN_AUTO },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text), "%slistener s { address = \"*:587\" %strust = staff }\nroute default { smtp = h  %s }\n",
+                       TRUST, TLS, rows[i].words);
+        struct config *c = load_good(text);
+        const struct route_config *r = c->relay.routes;
+        check(rows[i].words, said.len == 0 && r->login == rows[i].login && r->tls == ROUTE_TLS_VERIFY);
+        check(rows[i].words, strcmp(r->user, "ann") == 0 && strcmp(r->password_file, path_of("pw")) == 0);
+        config_free(c);
+    }
 }
 
 static void what_is_not_written_has_its_default(void **state)
@@ -417,6 +446,18 @@ static const struct mistake_row {
     {"half a pair", "route a.test { smtp = h key = key.pem }\n", "1: certificate and key go together"},
     {"login with nothing", "route a.test { smtp = h login = auto }\n", "1: login needs something to show"},
     {"login to LMTP", "route a.test { lmtp = h login = auto " TLS "}\n", "1: there is no login with LMTP"},
+    {"password to anybody", "route a.test { smtp = h user = ann\n password-file = pw\n tls = require }\n", "3: a password is sent only to a next hop whose name was verified; write tls = verify, or tls = implicit on port 465"},
+    {"password to anybody, opportunistic", "route a.test { smtp = h user = ann password-file = pw login = scram tls = opportunistic }\n", "1: a password is sent only to a next hop whose name was verified"},
+    {"password in the clear", "route a.test { smtp = h user = ann password-file = pw tls = off }\n", "1: a password is sent only to a next hop whose name was verified"},
+    {"password in the file", "route a.test { smtp = h user = ann\n password = geheim }\n", "2: a password does not stand in this file; write it into one of its own"},
+    {"password of nobody", "route a.test { smtp = h password-file = pw }\n", "1: user and password-file go together; write user = \"NAME\""},
+    {"user without password", "route a.test { smtp = h user = ann }\n", "1: user and password-file go together; write password-file = \"FILE\""},
+    {"login by a password there is not", "route a.test { smtp = h login = scram " TLS "}\n", "1: this login takes a password; write user"},
+    {"login by a certificate there is not", "route a.test { smtp = h login = external user = ann password-file = pw }\n", "1: this login takes a certificate; write certificate"},
+    {"password nobody sends", "route a.test { smtp = h login = external " TLS "user = ann\n password-file = pw }\n", "2: warning: unused: only login = auto, scram and plain send a password"},
+    {"password, and no login", "route a.test { smtp = h login = none user = ann password-file = pw }\n", "1: warning: unused: only login = auto"},
+    {"password to LMTP", "route a.test { lmtp = h user = ann password-file = pw }\n", "1: there is no login with LMTP"},
+    {"password to a folder", "route a.test { maildir = \"/x\" user = ann password-file = pw }\n", "1: \"user\" has no meaning for a route without a next hop"},
     {"certificate in the clear", "route a.test { smtp = h tls = off " TLS "}\n", "1: a certificate needs TLS"},
     {"login to anybody", "route a.test { smtp = h tls = require login = auto " TLS "}\n", "1: warning: this logs in at a next hop whose name was not verified"},
     {"ca unused", "route a.test { smtp = h ca = ca.pem }\n", "1: warning: unused: only tls = verify"},
@@ -464,6 +505,7 @@ int main(void)
         cmocka_unit_test(every_setting_is_read),
         cmocka_unit_test(listeners_are_read),
         cmocka_unit_test(routes_are_read),
+        cmocka_unit_test(routes_have_passwords),
         cmocka_unit_test(what_is_not_written_has_its_default),
         cmocka_unit_test(international_names_of_hosts_become_a_labels),
         cmocka_unit_test(nobody_is_asked_for_a_certificate_unless_it_counts),

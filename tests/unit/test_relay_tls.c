@@ -1,6 +1,8 @@
 /* The relay as somebody: TLS policies and the certificate's two sequences, against scripted next hops. */
 #include "relaykit.h"
 
+#include <sys/stat.h>
+
 #define CLEAR                                                                                      \
     "S: 220 hi\nC: EHLO me.example\nS: 250-hop\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nT:\n"
 #define INSIDE(list) "C: EHLO me.example\nS: 250-hop\n" list "S: 250 HELP\n"
@@ -28,6 +30,9 @@ static int drop_identities(void **state)
     identity_done(&ca);
     identity_done(&server);
     identity_done(&client);
+    char password[128];
+    (void)snprintf(password, sizeof(password), "%s/password", netkit_dir);
+    (void)unlink(password);
     netkit_dir_remove();
     return 0;
 }
@@ -153,6 +158,153 @@ static void a_refused_login_defers(void **state)
         house_close(&h, 1);
         peer_stop(&p);
     }
+}
+
+/* ---- passwords ---- */
+
+static const char *password_file(const char *password, mode_t mode)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof(path), "%s/password", netkit_dir);
+    (void)unlink(path);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fchmod(fileno(f), mode), 0);
+    (void)fprintf(f, "%s\n", password);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+#define OF_ANN(password64) "C: AUTH PLAIN " password64 "\n"
+#define ANN_SECRET "AGFubgBzZWNyZXQ="  /* "\0ann\0secret" */
+#define ANN_RENEWED "AGFubgByZW5ld2Vk" /* "\0ann\0renewed" */
+#define TO_BOB "C: MAIL *\n" OK "C: RCPT *\n" OK "C: DATA\nS: 354 go\n.:\n" OK
+
+/* REL-09, PLN-01: a smart host that knows us by a password. */
+static void passwords_work(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *script;
+        enum route_login login;
+        bool certificate, implicit_tls;
+    } rows[] = {
+        {"auto",
+         CLEAR INSIDE("S: 250-AUTH LOGIN PLAIN\n") OF_ANN(ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+         ROUTE_LOGIN_AUTO,  false, false},
+        {"plain",
+         CLEAR INSIDE("S: 250-AUTH SCRAM-SHA-256 PLAIN\n")
+             OF_ANN(ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+         ROUTE_LOGIN_PLAIN, false, false},
+        {"scram first, as it is safer",
+         CLEAR INSIDE("S: 250-AUTH SCRAM-SHA-256 PLAIN\n") "C: AUTH SCRAM-SHA-256 *\nS: 504 5.5.4 "
+                                                           "no\n" OF_ANN(
+                                                               ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+         ROUTE_LOGIN_AUTO,  false, false},
+        {"TLS from the first octet",
+         "T:\nS: 220 hi\n" INSIDE("S: 250-AUTH PLAIN\n")
+             OF_ANN(ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+         ROUTE_LOGIN_AUTO,  false, true },
+        {"the certificate first",
+         CLEAR INSIDE("S: 250-AUTH EXTERNAL PLAIN\n") "C: AUTH EXTERNAL =\nS: 535 5.7.8 no\nC: "
+                                                      "AUTH EXTERNAL YW5u\nS: 535 5.7.8 "
+                                                      "no\n" OF_ANN(
+                                                          ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+         ROUTE_LOGIN_AUTO,  true,  false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct peer p = {0};
+        use_tls(&p, false);
+        PEER_START(&p, rows[i].script);
+        struct house h = {0};
+        house_open(&h);
+        struct route_config *r = tls_route(&h, &p, ROUTE_TLS_VERIFY);
+        if (rows[i].certificate)
+            log_in(r, rows[i].login);
+        r->login = rows[i].login;
+        r->user = "ann";
+        r->password_file = password_file("secret", 0600);
+        r->tls_implicit = rows[i].implicit_tls;
+        house_start(&h);
+        send_one(&h);
+        LOG_WAIT(" delivered ", "sequence=password");
+        house_close(&h, 0);
+        peer_stop(&p);
+    }
+}
+
+static void no_other_login_than_the_one_permitted(void **state)
+{
+    (void)state;
+    struct peer p = {0};
+    use_tls(&p, false);
+    PEER_START(&p, CLEAR INSIDE("S: 250-AUTH PLAIN\n") BYE);
+    struct house h = {0};
+    house_open(&h);
+    struct route_config *r = tls_route(&h, &p, ROUTE_TLS_VERIFY);
+    r->login = ROUTE_LOGIN_SCRAM;
+    r->user = "ann";
+    r->password_file = password_file("secret", 0600);
+    house_start(&h);
+    send_one(&h);
+    LOG_WAIT(" hop-down ", "no login the account permits (SCRAM): its mechanisms are PLAIN");
+    house_close(&h, 1);
+    peer_stop(&p);
+}
+
+static void a_password_is_renewed(void **state)
+{
+    (void)state;
+    unsigned loaded = 0, failed = 0;
+    struct peer p = {0};
+    use_tls(&p, false);
+    PEER_START(&p, CLEAR INSIDE("S: 250-AUTH PLAIN\n") OF_ANN(ANN_SECRET) "S: 235 ok\n" TO_BOB BYE,
+               CLEAR INSIDE("S: 250-AUTH PLAIN\n") OF_ANN(ANN_RENEWED) "S: 235 ok\n" TO_BOB BYE);
+    struct house h = {0};
+    house_open(&h);
+    h.cfg.timeouts.idle_ms = 1;
+    struct route_config *r = tls_route(&h, &p, ROUTE_TLS_VERIFY);
+    r->login = ROUTE_LOGIN_AUTO;
+    r->user = "ann";
+    r->password_file = password_file("secret", 0600);
+    house_start(&h);
+    send_one(&h);
+    LOG_WAIT(" delivered ");
+    peer_wait(&p, &p.n_done, 1);
+    relay_refresh(h.relay, false, &loaded, &failed);
+    assert_int_equal(loaded + failed, 0);
+    (void)password_file("", 0600);
+    relay_refresh(h.relay, false, &loaded, &failed);
+    assert_int_equal(failed, 1);
+    LOG_WAIT(" reload-failed ", "what was loaded before stays", "/password: the first line");
+    (void)password_file("renewed", 0600);
+    relay_refresh(h.relay, false, &loaded, &failed);
+    assert_int_equal(loaded, 1);
+    send_one(&h);
+    LOG_WAIT(" delivered ");
+    house_close(&h, 0);
+    peer_stop(&p);
+}
+
+static void a_password_that_others_read_keeps_the_relay_from_starting(void **state)
+{
+    (void)state;
+    struct house h = {0};
+    house_open(&h);
+    struct route_config *r = house_route(&h, "default", ROUTE_SMTP);
+    r->host = "127.0.0.1";
+    r->port = "25";
+    r->tls = ROUTE_TLS_VERIFY;
+    r->ca = ca.cert_file;
+    r->login = ROUTE_LOGIN_AUTO;
+    r->user = "ann";
+    r->password_file = password_file("secret", 0644);
+    char why[TLS_WHY_MAX] = "";
+    h.cfg.hostname = "me.example";
+    h.cfg.routes = h.routes;
+    assert_true(relay_start(&h.cfg, h.spool, &h.relay, why) < 0);
+    assert_non_null(strstr(why, "others may read it; chmod"));
+    house_close(&h, 0);
 }
 
 /* STLS-13: neither AUTH nor MAIL without what the route asks for. */
@@ -283,6 +435,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NETTEST(both_sequences_work),
         NETTEST(a_refused_login_defers),
+        NETTEST(passwords_work),
+        NETTEST(no_other_login_than_the_one_permitted),
+        NETTEST(a_password_is_renewed),
+        NETTEST(a_password_that_others_read_keeps_the_relay_from_starting),
         NETTEST(a_policy_that_is_not_met_stops_the_mail),
         NETTEST(a_server_nobody_vouches_for_gets_nothing),
         NETTEST(a_refused_certificate_is_named),

@@ -102,11 +102,13 @@ class Hop(Inbox):
     """An aiosmtpd server in a thread of its own, on an ephemeral port or a UNIX socket."""
 
     def __init__(self, kind="smtp", path=None, server=None, client_ca=None, external=False, implicit=False,
-                 port=0, starttls=True, login_required=False, newest=None):
+                 port=0, starttls=True, login_required=False, newest=None, passwords=None):
+        """`passwords`: of users, who may then log in by PLAIN; who tried, and whether in vain, comes to `logins`."""
         super().__init__()
+        self.passwords = passwords
         self.kind, self.path, self.answers, self.logins = kind, path, {}, []
         self.takes_external, self.login_required = external, login_required
-        self.hidden = ["AUTH"] if not external else []
+        self.hidden = ["AUTH"] if not external and not passwords else []
         self.connections, self.open = 0, set()
         self.context = self.make_context(server, client_ca) if server else None
         if newest:
@@ -132,11 +134,17 @@ class Hop(Inbox):
         self.connections += 1
         protocol = (LMTP if self.kind == "lmtp" else SMTP)(
             Handler(self), hostname="hop.example.net", loop=self.loop, enable_SMTPUTF8=True,
-            data_size_limit=None, auth_exclude_mechanism=["LOGIN", "PLAIN"], auth_require_tls=False,
+            data_size_limit=None, auth_exclude_mechanism=["LOGIN"] if self.passwords else ["LOGIN", "PLAIN"],
+            auth_require_tls=False, authenticator=self.authenticate,
             auth_required=self.login_required,
             tls_context=self.context if self.starttls and not self.implicit else None)
         protocol.number = self.connections
         return protocol
+
+    def authenticate(self, server, session, envelope, mechanism, data):
+        user, good = data.login.decode(), self.passwords.get(data.login.decode()) == data.password.decode()
+        self.logins.append((user, good))
+        return AuthResult(success=good, handled=False, auth_data=user)
 
     def run(self):
         asyncio.set_event_loop(self.loop)
