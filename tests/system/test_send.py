@@ -110,6 +110,7 @@ def test_certificate_is_for_its_own_account(house, zoo, home, token):
     assert "530 5.7.0" in done.stderr and "localhost" in done.stderr
     shown = [e["certificate"] for e in house.log.find("tls", since=mark)]
     assert shown == ["acceptable", "none"]
+    house.mailbox(BOB).wait(token)
     assert len(house.mailbox(BOB).holding(token)) == 1
     done = home.send("-t", "--host", f"localhost:{port}", "--tls", "implicit", "--ca", zoo.server_ca.file,
                      input=message(token), status=77)
