@@ -1,5 +1,7 @@
 #include "spool/sqlite.h"
 
+#include "spool/log_file.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -82,7 +84,7 @@ int db_open(
     int flags =
         SQLITE_OPEN_NOMUTEX | (mode == DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
     sqlite3 *handle = NULL;
-    int rc = sqlite3_open_v2(path, &handle, flags, NULL);
+    int rc = sqlite3_open_v2(path, &handle, flags, log_file_system());
     if (rc != SQLITE_OK) {
         int error = handle ? error_of(handle, rc) : -ENOMEM;
         (void)snprintf(why, why_size, "%s: %s", path,

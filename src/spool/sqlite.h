@@ -1,6 +1,6 @@
 /* sqlite.h - SQLite behind a small door: connections, prepared statements, values, errors as -errno.
  *
- * sqlite.c is the only file that sees sqlite3.h; the SQL itself stands in schema.c, store.c, reader.c and admin.c.
+ * sqlite.c and log_file.c are the only files that see sqlite3.h; the SQL itself stands in schema.c, store.c, reader.c and admin.c.
  *
  * Threads   a connection and its queries belong to one thread at a time.
  * Owns      db_close() ends every query prepared on the connection.
