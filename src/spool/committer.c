@@ -60,8 +60,9 @@ struct committer {
 
 /* ---- the queue of jobs ---- */
 
-/* With the lock held. */
-static void wake(struct spool *sp, enum urgency urgency)
+/* With the lock held: is the committer to be roused?  It is when the lock is free again, or it would wake only to wait
+ * for that. */
+static bool is_news(struct spool *sp, enum urgency urgency)
 {
     bool news = false;
     if (urgency == URGENT) {
@@ -71,15 +72,16 @@ static void wake(struct spool *sp, enum urgency urgency)
         sp->soon_ms = clock_monotonic_ms() + SOON_MS;
         news = true;
     }
-    if (news && sp->sleeping)
-        (void)pthread_cond_signal(&sp->work);
+    return news && sp->sleeping;
 }
 
 void spool_wake(struct spool *sp, enum urgency urgency)
 {
     (void)pthread_mutex_lock(&sp->lock);
-    wake(sp, urgency);
+    bool news = is_news(sp, urgency);
     (void)pthread_mutex_unlock(&sp->lock);
+    if (news)
+        (void)pthread_cond_signal(&sp->work);
 }
 
 void spool_queue(struct spool *sp, struct job *j, enum urgency urgency)
@@ -88,8 +90,10 @@ void spool_queue(struct spool *sp, struct job *j, enum urgency urgency)
     j->next = NULL;
     *sp->jobs_tail = j;
     sp->jobs_tail = &j->next;
-    wake(sp, urgency);
+    bool news = is_news(sp, urgency);
     (void)pthread_mutex_unlock(&sp->lock);
+    if (news)
+        (void)pthread_cond_signal(&sp->work);
 }
 
 /* With the lock held. */
