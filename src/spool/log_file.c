@@ -44,6 +44,9 @@ static int flush(sqlite3_file *file)
     return rc;
 }
 
+/* SQLite writes a page at most. */
+_Static_assert(LOG_GATHER_MAX >= 65536 && LOG_GATHER_MAX < 0x20000, "too little, or too much at a time");
+
 /* Whether it goes on where what is held ends, or changes something of it. */
 static bool adjoins(const struct log_file *l, int len, sqlite3_int64 at)
 {
@@ -60,8 +63,6 @@ static int log_write(sqlite3_file *file, const void *data, int len, sqlite3_int6
         if (rc != SQLITE_OK)
             return rc;
     }
-    if (len > LOG_GATHER_MAX)
-        return write_real(file, data, len, at);
     if (l->len == 0)
         l->at = at;
     int offset = (int)(at - l->at);

@@ -16,7 +16,8 @@
 #ifndef POSTERN_SPOOL_LOG_FILE_H
 #define POSTERN_SPOOL_LOG_FILE_H
 
-#define LOG_GATHER_MAX (256 * 1024)
+/* SQLite's own file system takes less than 128 KiB at a time. */
+#define LOG_GATHER_MAX (124 * 1024)
 
 /* The name to give sqlite3_open_v2(); NULL stands for SQLite's own, when ours cannot be had. */
 const char *log_file_system(void);

@@ -322,20 +322,28 @@ static void snapshot_dir(const struct snapshots *s, size_t i, char *out, size_t 
     (void)snprintf(out, size, "%s/after-%zu", s->dir, i);
 }
 
-/* In whatever thread writes.  A third of the losses keeps nothing unsynced, a third all, a third some. */
-static void take_snapshot(void *arg, long event)
+static void lose_power(struct snapshots *s, long event, int survive)
 {
-    struct snapshots *s = arg;
-    if (event < s->from || event % s->every || s->n == SNAPSHOTS_MAX)
+    if (s->n == SNAPSHOTS_MAX)
         return;
     char dir[128];
     snapshot_dir(s, s->n, dir, sizeof(dir));
     if (mkdir(dir, 0700) < 0)
         abort();
-    static const int survive[] = {0, 100, 50};
     copy_fates(s->fates[s->n], s->day->fates, s->day->n_fates);
-    faultfs_power_loss(dir, survive[event / s->every % 3], (unsigned)event);
+    faultfs_power_loss(dir, survive, (unsigned)s->n);
     s->events[s->n++] = event;
+}
+
+/* In whatever thread writes.  Of what was not synced nothing is left, all of it, most and little. */
+static void take_snapshot(void *arg, long event)
+{
+    static const int survive[] = {0, 100, 90, 50, 10};
+    struct snapshots *s = arg;
+    if (event < s->from || event % s->every)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(survive); i++)
+        lose_power(s, event, survive[i]);
 }
 
 static void check_snapshots(struct snapshots *s)
@@ -356,7 +364,7 @@ static void power_loss_loses_nothing_promised(void **state)
     struct kit *k = *state;
     struct day day = {.kit = k, .fates = fates_new(), .n_fates = MESSAGES, .reliable = true};
     struct snapshots *s = xcalloc(1, sizeof(*s));
-    *s = (struct snapshots){.day = &day, .dir = k->dir, .every = 5};
+    *s = (struct snapshots){.day = &day, .dir = k->dir, .every = 1};
     k->passive = true;
     faultfs.track = true;
     kit_open(k, NULL);
@@ -403,7 +411,7 @@ static void power_loss_during_a_checkpoint(void **state)
     struct kit *k = *state;
     struct day day = {.kit = k, .fates = fates_new(), .n_fates = MESSAGES, .reliable = true};
     struct snapshots *s = xcalloc(1, sizeof(*s));
-    *s = (struct snapshots){.day = &day, .dir = k->dir, .every = 41};
+    *s = (struct snapshots){.day = &day, .dir = k->dir, .every = 97};
     k->passive = true;
     faultfs.track = true;
     kit_open(k, NULL);
@@ -451,7 +459,7 @@ static void a_killed_process_loses_nothing_promised(void **state)
     (void)state;
     bool untouched = false;
     unsigned killed = 0;
-    for (long at = 1; !untouched; at += at < 30 ? 5 : 29) {
+    for (long at = 1; !untouched; at += 2) {
         struct kit *k = kit_new();
         struct fate *fates = fates_new();
         pid_t pid = fork();
@@ -514,19 +522,19 @@ static void fail_each_in_turn(enum faultfs_kind kind, long count, long every, in
 static void every_write_may_fail(void **state)
 {
     (void)state;
-    fail_each_in_turn(FAULTFS_WRITE, 1, 29, 0);
+    fail_each_in_turn(FAULTFS_WRITE, 1, 2, 0);
 }
 
 static void every_write_may_find_the_disk_full(void **state)
 {
     (void)state;
-    fail_each_in_turn(FAULTFS_WRITE, 1, 31, SQLITE_FULL);
+    fail_each_in_turn(FAULTFS_WRITE, 1, 2, SQLITE_FULL);
 }
 
 static void every_sync_may_fail(void **state)
 {
     (void)state;
-    fail_each_in_turn(FAULTFS_SYNC, 1, 37, 0);
+    fail_each_in_turn(FAULTFS_SYNC, 1, 2, 0);
 }
 
 /* Long enough for refusals, and for results that have to be kept. */
