@@ -204,6 +204,8 @@ static int start(struct server *s)
     if (privileges_drop(s->config->user, s->config->group, why) < 0)
         return fail(EX_NOPERM, "cannot become the user who serves", why);
     reread_denied(s->config, on_denied, NULL);
+    if (log_thread_start() < 0)
+        return fail(EX_OSERR, "cannot serve", "there is no thread for the log");
     if (spool_open(&s->config->spool, &s->spool, why) < 0)
         return fail(EX_CANTCREAT, "cannot open the spool", why);
     if (relay_start(&s->config->relay, s->spool, &s->relay, why) < 0)
@@ -303,6 +305,7 @@ int cmd_serve(int argc, char **argv)
     if (status == EX_OK)
         status = serve(&s);
     stop(&s);
+    log_thread_stop();
     if (status == EX_OK)
         log_message(LOG_LEVEL_NOTICE, "stopped", "everything accepted is in the spool");
     return status;

@@ -1,4 +1,4 @@
-#include "base/log.h"
+#include "base/log_internal.h"
 
 #include "base/clock.h"
 
@@ -19,6 +19,11 @@ void log_set_level(enum log_level level)
 void log_set_fd(int fd)
 {
     sink = fd;
+}
+
+int log_fd(void)
+{
+    return sink;
 }
 
 int log_level_parse(const char *name, enum log_level *ret)
@@ -188,6 +193,8 @@ void log_end(struct log_line *l)
     if (!l->wanted)
         return;
     l->text[l->len++] = '\n';
+    if (log_thread_takes(l->text, l->len))
+        return;
     ssize_t n = write(sink, l->text, l->len);
     (void)n; /* a log that cannot be written must not stop the mail */
 }
