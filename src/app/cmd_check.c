@@ -12,7 +12,6 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,7 +98,7 @@ static void check_age(struct check *ck, const char *certificate, const struct co
 }
 
 static void
-check_listener(struct check *ck, const struct listener_config *ls, const struct config_place *at)
+check_listener(struct check *ck, const struct listener_config *ls, uid_t server, const struct config_place *at)
 {
     check_tables(ck, ls, at);
     if (ls->tls == LISTENER_TLS_NONE)
@@ -107,6 +106,8 @@ check_listener(struct check *ck, const struct listener_config *ls, const struct 
     struct tls_server_config cfg = {
         .certificate = ls->certificate,
         .key = ls->key,
+        .passphrase_file = ls->key_password_file,
+        .reader = server,
         .client_certificate = ls->client_certificate,
         .session_context = ls->name,
     };
@@ -155,12 +156,6 @@ check_route(struct check *ck, const struct route_config *r, uid_t server, const 
     papers_done(&papers);
 }
 
-/* The account that will serve: ours, unless root starts it. */
-static uid_t server_account(const struct config *c)
-{
-    const struct passwd *pw = geteuid() == 0 && c->user ? getpwnam(c->user) : NULL;
-    return pw ? pw->pw_uid : geteuid();
-}
 
 /* What follows is asked as who serves: this process is nobody else any more.  False: it cannot become him. */
 static bool become_server(struct check *ck, const struct config *c)
@@ -203,6 +198,7 @@ static void on_denied(void *arg, const char *path, const struct config_place *at
 
 static void check_files(struct check *ck, const struct config *c)
 {
+    uid_t server = privileges_account(c->user);
     for (size_t i = 0; i < c->n_trusts; i++)
         check_trust(ck, &c->trusts[i], &c->trust_places[i]);
     for (size_t i = 0; i < c->n_identities; i++)
@@ -210,9 +206,9 @@ static void check_files(struct check *ck, const struct config *c)
     for (size_t i = 0; i < c->n_passwords; i++)
         check_table(ck, c->passwords[i].table, false, &c->passwords_places[i]);
     for (size_t i = 0; i < c->n_listeners; i++)
-        check_listener(ck, &c->listeners[i], &c->listener_places[i]);
+        check_listener(ck, &c->listeners[i], server, &c->listener_places[i]);
     for (size_t i = 0; i < c->relay.n_routes; i++)
-        check_route(ck, &c->relay.routes[i], server_account(c), &c->route_places[i]);
+        check_route(ck, &c->relay.routes[i], server, &c->route_places[i]);
     if (!become_server(ck, c))
         return;
     reread_denied(c, on_denied, ck);

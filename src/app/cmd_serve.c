@@ -4,6 +4,7 @@
 #include "app/porter.h"
 #include "app/privileges.h"
 #include "app/reread.h"
+#include "base/file.h"
 #include "net/loop.h"
 #include "server/metrics.h"
 #include "server/service.h"
@@ -134,6 +135,7 @@ static struct service_config service_settings(const struct config *c)
 {
     return (struct service_config){
         .hostname = c->hostname,
+        .account = privileges_account(c->user),
         .workers = c->workers,
         .listeners = c->listeners,
         .n_listeners = c->n_listeners,
@@ -158,7 +160,7 @@ static struct service_config service_settings(const struct config *c)
 
 static void add_path(const char **paths, size_t *n, const char *path)
 {
-    if (path)
+    if (path && !file_is_uri(path))
         paths[(*n)++] = path;
 }
 
@@ -167,17 +169,19 @@ static int leave_porter(const struct config *c, char *why)
 {
     size_t n = 0;
     CLEANUP(freep)
-    const char **paths = xcalloc(2 * c->n_listeners + 4 * c->relay.n_routes + 1, sizeof(*paths));
+    const char **paths = xcalloc(3 * c->n_listeners + 5 * c->relay.n_routes + 1, sizeof(*paths));
     if (geteuid() != 0 || !c->user || strcmp(c->user, "root") == 0)
         return 0; /* who we are now is who we stay */
     for (size_t i = 0; i < c->n_listeners; i++) {
         add_path(paths, &n, c->listeners[i].certificate);
         add_path(paths, &n, c->listeners[i].key);
+        add_path(paths, &n, c->listeners[i].key_password_file);
     }
     for (size_t i = 0; i < c->relay.n_routes; i++) {
         add_path(paths, &n, c->relay.routes[i].ca);
         add_path(paths, &n, c->relay.routes[i].certificate);
         add_path(paths, &n, c->relay.routes[i].key);
+        add_path(paths, &n, c->relay.routes[i].key_password_file);
         add_path(paths, &n, c->relay.routes[i].password_file);
     }
     return n ? porter_start(paths, n, why) : 0;

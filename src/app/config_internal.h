@@ -18,7 +18,7 @@ struct route_draft {
     char *smtp, *lmtp, *maildir;
     bool discard;
     enum route_tls_word tls;
-    char *tls_name, *ca, *certificate, *key;
+    char *tls_name, *ca, *certificate, *key, *key_password_file;
     enum route_login login;
     char *user, *password_file;
     unsigned connections_max;

@@ -112,11 +112,12 @@ static void listener_server_certificate(struct loader *l,
                                         const struct conf_node *b,
                                         const struct listener_config *ls)
 {
+    static const char *const names[] = {"certificate", "key", "key-password-file"};
     bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
     if (ls->tls == LISTENER_TLS_NONE) {
-        if (certificate || key)
-            loader_warning(l, conf_place(b, certificate ? "certificate" : "key"),
-                           "unused: this listener has tls = none");
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (is_written(b, names[i]))
+                loader_warning(l, conf_place(b, names[i]), "unused: this listener has tls = none");
         return;
     }
     const char *mode = ls->tls == LISTENER_TLS_STARTTLS ? "starttls" : "implicit";
@@ -125,10 +126,6 @@ static void listener_server_certificate(struct loader *l,
                        "listener \"%s\" has tls = %s and no certificate; write certificate = "
                        "\"FILE\" and key = \"FILE\"",
                        ls->name, mode);
-    else if (!key)
-        loader_mistake(l, conf_place(b, "certificate"),
-                       "there is a certificate without its key; write key = \"FILE\" (it may be "
-                       "the same file)");
     else if (!certificate)
         loader_mistake(l, conf_place(b, "key"),
                        "there is a key without its certificate; write certificate = \"FILE\" (it "
@@ -434,6 +431,7 @@ static void route_tls(const struct route_draft *d, struct route_config *r)
     r->ca = d->ca;
     r->certificate = d->certificate;
     r->key = d->key;
+    r->key_password_file = d->key_password_file;
     r->login = d->login;
     r->user = d->user;
     r->password_file = d->password_file;
@@ -442,8 +440,9 @@ static void route_tls(const struct route_draft *d, struct route_config *r)
 static void
 route_without_network(struct loader *l, const struct conf_node *b, const struct route_config *r)
 {
-    static const char *const names[] = {"tls",   "tls-name", "ca",            "certificate", "key",
-                                        "login", "user",     "password-file", "connections"};
+    static const char *const names[] = {
+        "tls",   "tls-name", "ca",            "certificate", "key", "key-password-file",
+        "login", "user",     "password-file", "connections"};
     bool is_socket = r->kind == ROUTE_LMTP && r->path;
     if (r->kind != ROUTE_MAILDIR && r->kind != ROUTE_DISCARD && !is_socket)
         return;
@@ -508,10 +507,12 @@ static void route_credentials(struct loader *l,
                               const struct route_config *r)
 {
     bool certificate = is_written(b, "certificate"), key = is_written(b, "key");
-    if (certificate != key)
-        loader_mistake(
-            l, conf_place(b, certificate ? "certificate" : "key"),
-            "certificate and key go together; write the other one too (it may be the same file)");
+    if (key && !certificate)
+        loader_mistake(l, conf_place(b, "key"),
+                       "there is a key without its certificate; write certificate = \"FILE\" (it "
+                       "may be the same file)");
+    if (is_written(b, "key-password-file") && !certificate)
+        loader_warning(l, conf_place(b, "key-password-file"), "unused: there is no certificate");
     if (d->login != ROUTE_LOGIN_NONE && r->kind == ROUTE_LMTP)
         loader_mistake(l, conf_place(b, is_written(b, "login") ? "login" : "password-file"),
                        "there is no login with LMTP; leave it out");

@@ -108,3 +108,9 @@ int privileges_drop(const char *user, const char *group, char *why)
     }
     return harden(why);
 }
+
+uid_t privileges_account(const char *user)
+{
+    const struct passwd *pw = geteuid() == 0 && user ? getpwnam(user) : NULL;
+    return pw ? pw->pw_uid : geteuid();
+}

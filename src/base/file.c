@@ -13,6 +13,13 @@ void file_on_denied(file_opener *ask)
     on_denied = ask;
 }
 
+bool file_is_uri(const char *where)
+{
+    size_t len = strspn(where, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    bool letter = (where[0] >= 'a' && where[0] <= 'z') || (where[0] >= 'A' && where[0] <= 'Z');
+    return len > 1 && where[len] == ':' && letter;
+}
+
 /* -errno, of the refusal itself when nobody can help. */
 static int ask(const char *path, int error)
 {

@@ -10,6 +10,9 @@
 
 struct stat;
 
+/* "scheme:...", the URI of a store, is no file; one whose name looks like that can be written "./name:". */
+bool file_is_uri(const char *where);
+
 /* A descriptor to read from, or -errno: -EISDIR, -EINVAL for what is no regular file. */
 MUST_USE int file_open(const char *path);
 

@@ -1,5 +1,6 @@
 #include "conf/setting.h"
 
+#include "base/file.h"
 #include "base/net_range.h"
 #include "cert/judge.h"
 #include "conf/suggest.h"
@@ -205,6 +206,18 @@ void setting_names(struct loader *l,
                    void *block)
 {
     read_each(l, n, s, block, each_name);
+}
+
+/* The URI of an OpenSSL store, "pkcs11:token=...": only who opens it knows what is there. */
+void setting_file_or_uri(struct loader *l,
+                         const struct conf_node *n,
+                         const struct setting *s,
+                         void *block)
+{
+    if (n->values && !n->is_list && file_is_uri(n->values->text))
+        setting_text(l, n, s, block);
+    else
+        setting_file(l, n, s, block);
 }
 
 void setting_files(struct loader *l,

@@ -37,16 +37,16 @@ struct setting { /* the last of a table has no name */
     }
 #define RANGE(from, to) .min = (from), .max = (to)
 
-reader_fn setting_text, setting_address, setting_domain, setting_path, setting_database, setting_file,
-    setting_http; /* char * */
-reader_fn setting_yes_no;                                                             /* bool */
-reader_fn setting_count;                                                              /* unsigned */
-reader_fn setting_duration; /* int64_t, ms */
-reader_fn setting_size;     /* uint64_t or int64_t */
-reader_fn setting_word;     /* an enum */
-reader_fn setting_flag;     /* one of two words: bool */
-reader_fn setting_set;      /* unsigned: bits of the words in a list */
-reader_fn setting_words;    /* a list of them: unsigned, a set of their values */
+reader_fn setting_text, setting_address, setting_domain, setting_path, setting_database,
+    setting_file, setting_file_or_uri, setting_http; /* char * */
+reader_fn setting_yes_no;                            /* bool */
+reader_fn setting_count;                             /* unsigned */
+reader_fn setting_duration;                          /* int64_t, ms */
+reader_fn setting_size;                              /* uint64_t or int64_t */
+reader_fn setting_word;                              /* an enum */
+reader_fn setting_flag;                              /* one of two words: bool */
+reader_fn setting_set;                               /* unsigned: bits of the words in a list */
+reader_fn setting_words; /* a list of them: unsigned, a set of their values */
 reader_fn setting_names, setting_files, setting_files_or_directories, setting_addresses,
     setting_fingerprints, setting_pins, setting_ranges; /* char ** and size_t */
 

@@ -75,7 +75,8 @@ void tls_error_words(char *out, size_t size)
     unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, NULL);
     const char *reason = code ? ERR_reason_error_string(code) : "no reason given";
     if (ERR_SYSTEM_ERROR(code))
-        (void)snprintf(out, size, "%s%s%s", data, *data ? ": " : "", strerror(ERR_GET_REASON(code)));
+        (void)snprintf(out, size, "%s%s%s", data, *data ? ": " : "",
+                       strerror(ERR_GET_REASON(code)));
     else if (reason)
         (void)snprintf(out, size, "%s", reason);
     else
@@ -213,7 +214,8 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     size_t len;
     /* EDG-16, RFC 7627 5.4: without the extended master secret a TLS 1.2 session is not tied to one
      * certificate, so it gets no ticket and is not taken again. */
-    bool once = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &data, &len) != 1;
+    bool once =
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &data, &len) != 1;
     if (once) {
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
         (void)SSL_set_num_tickets(ssl, 0);
@@ -275,7 +277,10 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
     CLEANUP(unrefp) struct tls_context *c = context_new(TLS_server_method());
     c->server = true;
     c->session_context = xstrdup(cfg->session_context ? cfg->session_context : "");
-    const struct tls_own own = {.certificate = cfg->certificate, .key = cfg->key};
+    const struct tls_own own = {.certificate = cfg->certificate,
+                                .key = cfg->key,
+                                .passphrase_file = cfg->passphrase_file,
+                                .reader = cfg->reader};
     int r = tls_own_load(c->ctx, &own, why);
     if (r == 0)
         r = name_authorities(c->ctx, cfg->named_ca, why);
@@ -307,8 +312,11 @@ static int verify_servers(struct tls_context *c, const struct tls_client_config 
 
 static int use_own(struct tls_context *c, const struct tls_client_config *cfg, char *why)
 {
-    const struct tls_own own = {
-        .certificate = cfg->certificate, .key = cfg->key, .passphrase = cfg->passphrase};
+    const struct tls_own own = {.certificate = cfg->certificate,
+                                .key = cfg->key,
+                                .passphrase = cfg->passphrase,
+                                .passphrase_file = cfg->passphrase_file,
+                                .reader = cfg->reader};
     struct str shown = tls_own_shown(cfg->certificate);
     c->certificate = xstrndup(shown.p, shown.len);
     return tls_own_load(c->ctx, &own, why);

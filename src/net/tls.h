@@ -16,6 +16,8 @@
 
 #include "base/str.h"
 
+#include <sys/types.h>
+
 struct x509_st;       /* OpenSSL's X509, for cert/ to look into */
 struct stack_st_X509; /* a chain of them */
 struct stack_st_X509_NAME;
@@ -42,6 +44,8 @@ void tls_tickets_turn(struct tls_tickets *t);
 struct tls_server_config {
     const char *certificate; /* as of a client, below */
     const char *key;
+    const char *passphrase_file;
+    uid_t reader;
     enum tls_client_cert client_certificate;
     tls_verify_fn *verify; /* asked only with TLS_CLIENT_CERT_REQUIRE; may be NULL */
     void *verify_arg;
@@ -68,6 +72,8 @@ struct tls_client_config {
     const char *certificate;
     const char *key;       /* NULL: where the certificate is */
     struct str passphrase; /* of key or file, or the token's PIN; empty: there is none */
+    const char *passphrase_file; /* the same, the first line of a file (base/secret_file.h); NULL: there is none */
+    uid_t reader;                /* the account it is for */
     enum tls_verify_mode verify;
     /* SHA-256 of the server's certificate or of its public key: 64 hexadecimal digits with or without
      * colons, or "sha256//" and base64. */

@@ -37,6 +37,8 @@ void tls_cache_sweep(struct tls_cache *c, int64_t now_s); /* those whose time is
 struct tls_own {
     const char *certificate, *key; /* as in tls_client_config */
     struct str passphrase;
+    const char *passphrase_file;
+    uid_t reader;
 };
 
 /* A file or URI as complaints may show it. */

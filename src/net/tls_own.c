@@ -5,6 +5,7 @@
 #include "net/tls_internal.h"
 
 #include "base/file.h"
+#include "base/secret_file.h"
 #include "net/tls_token.h"
 
 #include <errno.h>
@@ -27,26 +28,20 @@ int tls_complain(char *why, int error, const char *fmt, ...)
     return error;
 }
 
-/* "scheme:...": a store's; a file whose name looks like one can be written "./name:". */
-static bool is_uri(const char *where)
-{
-    size_t len = strspn(where, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
-    return len > 1 && where[len] == ':' && where[0] >= 'a' && where[0] <= 'z';
-}
-
 /* The query of a URI may hold a PIN, which no complaint repeats. */
 struct str tls_own_shown(const char *where)
 {
-    return (struct str){where, is_uri(where) ? strcspn(where, "?") : strlen(where)};
+    return (struct str){where, file_is_uri(where) ? strcspn(where, "?") : strlen(where)};
 }
 
 static int cannot_read(int error, const char *path, const char *what, char *why)
 {
     if (error == -EACCES)
-        return tls_complain(why, error,
-                            "cannot read the %s file %s: %s; let the group of the account that serves "
-                            "read it: chgrp GROUP FILE && chmod 640 FILE",
-                            what, path, strerror(-error));
+        return tls_complain(
+            why, error,
+            "cannot read the %s file %s: %s; let the group of the account that serves "
+            "read it: chgrp GROUP FILE && chmod 640 FILE",
+            what, path, strerror(-error));
     return tls_complain(why, error, "cannot read the %s file %s: %s", what, path,
                         error == -EINVAL ? "it is no regular file" : strerror(-error));
 }
@@ -143,7 +138,7 @@ static int read_from(struct reading *r, const char *where, int wanted, char *why
     ERR_clear_error();
     if (!ui)
         abort();
-    if (is_uri(where))
+    if (file_is_uri(where))
         read_store(r, OSSL_STORE_open(where, ui, r, NULL, NULL), wanted);
     else
         e = read_file(r, ui, where, wanted, why);
@@ -183,8 +178,9 @@ static int nothing_found(const struct reading *r, const char *what, const char *
     char words[128] = "none was found";
     if (ERR_peek_error())
         tls_error_words(words, sizeof(words));
-    if (is_uri(where))
-        return tls_complain(why, -EINVAL, "no %s at %.*s: %s", what, STR_FMT(tls_own_shown(where)), words);
+    if (file_is_uri(where))
+        return tls_complain(why, -EINVAL, "no %s at %.*s: %s", what, STR_FMT(tls_own_shown(where)),
+                            words);
     return tls_complain(why, -EINVAL, "no usable PEM or PKCS#12 %s in %s: %s", what, where, words);
 }
 
@@ -214,7 +210,8 @@ static int read_key(struct reading *r, const struct tls_own *own, char *why)
 static int use(SSL_CTX *ctx, const struct reading *r, const struct tls_own *own, char *why)
 {
     if (X509_check_private_key(r->leaf, r->key) != 1)
-        return tls_complain(why, -EINVAL, "the key in %.*s does not belong to the certificate in %.*s",
+        return tls_complain(why, -EINVAL,
+                            "the key in %.*s does not belong to the certificate in %.*s",
                             STR_FMT(tls_own_shown(own->key ? own->key : own->certificate)),
                             STR_FMT(tls_own_shown(own->certificate)));
     if (SSL_CTX_use_certificate(ctx, r->leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, r->key) == 1 &&
@@ -226,10 +223,19 @@ static int use(SSL_CTX *ctx, const struct reading *r, const struct tls_own *own,
                         STR_FMT(tls_own_shown(own->certificate)), words);
 }
 
+_Static_assert(SECRET_FILE_WHY_MAX <= TLS_WHY_MAX, "a complaint fits");
+
 int tls_own_load(SSL_CTX *ctx, const struct tls_own *own, char *why)
 {
+    CLEANUP(buf_wipe) struct buf from_file = BUF_INIT(SECRET_FILE_MAX);
     CLEANUP(reading_done) struct reading r = {.passphrase = own->passphrase};
-    int e = read_certificate(&r, own, why);
+    int e = 0;
+    if (own->passphrase_file) {
+        e = secret_file_read(own->passphrase_file, own->reader, &from_file, why);
+        r.passphrase = buf_str(&from_file);
+    }
+    if (e == 0)
+        e = read_certificate(&r, own, why);
     if (e == 0)
         e = read_key(&r, own, why);
     if (e == 0)

@@ -30,7 +30,8 @@ static void make_label(struct hop *h)
 static void watch_files(struct hop *h)
 {
     const struct route_config *c = h->route;
-    const char *const paths[] = {c->ca, c->certificate, c->key, c->password_file};
+    const char *const paths[] = {c->ca, c->certificate, c->key, c->key_password_file,
+                                 c->password_file};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         if (paths[i])
             watch_add(&h->files, paths[i]);

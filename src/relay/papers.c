@@ -4,7 +4,7 @@
 
 _Static_assert(SECRET_FILE_WHY_MAX <= TLS_WHY_MAX, "a complaint fits");
 
-static int load_tls(const struct route_config *r, struct tls_context **ret, char *why)
+static int load_tls(const struct route_config *r, uid_t reader, struct tls_context **ret, char *why)
 {
     if (r->tls == ROUTE_TLS_OFF || !r->host)
         return 0;
@@ -12,6 +12,8 @@ static int load_tls(const struct route_config *r, struct tls_context **ret, char
         .ca = r->ca,
         .certificate = r->certificate,
         .key = r->key,
+        .passphrase_file = r->key_password_file,
+        .reader = reader,
         .verify = r->tls == ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
     };
     return tls_client_context_new(&tls, ret, why);
@@ -20,7 +22,7 @@ static int load_tls(const struct route_config *r, struct tls_context **ret, char
 int papers_load(const struct route_config *route, uid_t reader, struct papers *ret, char *why)
 {
     struct papers p = {.password = BUF_INIT(SECRET_FILE_MAX)};
-    int r = load_tls(route, &p.tls, why);
+    int r = load_tls(route, reader, &p.tls, why);
     if (r == 0 && route->password_file)
         r = secret_file_read(route->password_file, reader, &p.password, why);
     if (r < 0)

@@ -32,7 +32,8 @@ struct route_config {
     enum route_tls tls;
     bool tls_implicit;       /* TLS from the first octet */
     const char *tls_name;    /* name to verify; NULL: host */
-    const char *ca, *certificate, *key;
+    const char *ca, *certificate, *key; /* key NULL: beside the certificate */
+    const char *key_password_file;      /* NULL: none is needed */
     enum route_login login;
     const char *user, *password_file; /* both or neither, and only with ROUTE_TLS_VERIFY */
     unsigned connections_max; /* 0: 8 */

@@ -68,6 +68,6 @@ bool route_is_same_hop(const struct route_config *a, const struct route_config *
            a->login == b->login && same_text(a->host, b->host) && same_text(a->port, b->port) &&
            same_text(a->path, b->path) && same_text(a->tls_name, b->tls_name) &&
            same_text(a->ca, b->ca) && same_text(a->certificate, b->certificate) &&
-           same_text(a->key, b->key) && same_text(a->user, b->user) &&
+           same_text(a->key, b->key) && same_text(a->key_password_file, b->key_password_file) && same_text(a->user, b->user) &&
            same_text(a->password_file, b->password_file);
 }

@@ -86,6 +86,8 @@ static int tls_load(struct endpoint *e, struct tls_context **ret, char *why)
     struct tls_server_config cfg = {
         .certificate = e->cfg->certificate,
         .key = e->cfg->key,
+        .passphrase_file = e->cfg->key_password_file,
+        .reader = e->service->account,
         .client_certificate = e->cfg->client_certificate,
         .verify = verify_required,
         .verify_arg = e,
@@ -299,6 +301,16 @@ void endpoint_refresh(struct endpoint *e,
     tables_refresh(e, count);
 }
 
+/* The URI of a store is none, and never changes. */
+static void watch_files(struct endpoint *e)
+{
+    const char *const paths[] = {e->cfg->certificate, e->cfg->key, e->cfg->key_password_file};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (paths[i])
+            watch_add(&e->files, paths[i]);
+    (void)watch_changed(&e->files);
+}
+
 static int first_load(struct endpoint *e, struct anchors *anchors, char *why)
 {
     struct tls_context *tls = NULL;
@@ -310,9 +322,7 @@ static int first_load(struct endpoint *e, struct anchors *anchors, char *why)
     }
     int r = tables_open(e, why);
     if (r == 0 && e->cfg->tls != LISTENER_TLS_NONE) {
-        watch_add(&e->files, e->cfg->certificate);
-        watch_add(&e->files, e->cfg->key);
-        (void)watch_changed(&e->files);
+        watch_files(e);
         r = tls_load(e, &tls, why);
     }
     if (r == 0)

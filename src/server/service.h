@@ -16,6 +16,7 @@ struct service;
 
 struct service_config {
     const char *hostname;
+    uid_t account; /* that serves, once we are root no more */
     unsigned workers;
     const struct listener_config *listeners;
     size_t n_listeners;

@@ -51,7 +51,8 @@ struct listener_config {
     enum policy_role role;     /* submission | relay */
     enum listener_tls tls;     /* starttls | implicit | none; default starttls */
     bool require_tls;          /* nothing but EHLO, NOOP, STARTTLS, QUIT in the clear (STLS-10); default yes on submission */
-    char *certificate, *key;
+    char *certificate, *key;   /* key NULL: beside the certificate */
+    char *key_password_file;   /* NULL: none is needed */
     enum tls_client_cert client_certificate; /* off | request | require; default: request when trust is set, else off (CERT-01) */
     enum cert_auth cert_auth;                /* off | explicit | implicit; default implicit; off on a relay listener */
     char **trust; /* names of trust blocks */

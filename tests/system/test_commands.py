@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 
 from kit.server import BINARY, Config, Server, postern
+from kit.store import pkcs12, secret
 from kit.traffic import submit
 from kit.wait import until
 
@@ -318,11 +319,11 @@ def serve_as_nobody(open_folder, zoo, run, certbot, **more):
     (open_folder / "ca.pem").write_bytes(zoo.staff.file.read_bytes())
     config.add('user = "nobody"', *more.pop("parts", ())).trust(ca=open_folder / "ca.pem", crl=False)
     config.spool(open_folder / "spool" / "spool.db")
-    pair = {"certificate": f'"{certbot.live}/fullchain.pem"', "key": f'"{certbot.live}/privkey.pem"'}
+    pair = more.pop("pair", {"certificate": f'"{certbot.live}/fullchain.pem"', "key": f'"{certbot.live}/privkey.pem"'})
     (certbot.live / "password").write_text("secret\n")
     (certbot.live / "password").chmod(0o600)
     config.route("default", smtp='"127.0.0.1:1"', tls="verify", user="ann", password_file=f'"{certbot.live}/password"', **pair)
-    config.listener("in", "implicit", trust="{staff}", **pair)
+    config.listener("in", "implicit", trust="{staff}", **{"key": None, **pair})
     return run(config, env={"ASAN_OPTIONS": "detect_leaks=0"})
 
 
@@ -352,6 +353,20 @@ def test_renewal_of_roots_key(open_folder, zoo, run, certbot, how):
     assert len(list(Path(f"/proc/{children[0]}/fd").iterdir())) == 4  # three and its socket
     server.stop()
     assert not Path(f"/proc/{children[0]}").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")
+def test_renewal_of_roots_pkcs12(open_folder, zoo, run, certbot):
+    """TLS-16: the same of one file with all in it, and of its passphrase."""
+    first, second = zoo.issue_server("p12-first"), zoo.issue_server("p12-second")
+    file, phrase = pkcs12(certbot.live / "mail.p12", first, "one"), secret(certbot.live / "phrase", "one")
+    server = serve_as_nobody(open_folder, zoo, run, certbot, parts=["reload-interval = 0"],
+                             pair={"certificate": f'"{file}"', "key_password_file": f'"{phrase}"'})
+    assert serial_shown(server) == first.serial
+    pkcs12(file, second, "two")
+    secret(phrase, "two")
+    assert server.log.wait("reloaded", since=server.reload())["failed"] == "0"
+    assert serial_shown(server) == second.serial
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")

@@ -4,18 +4,18 @@ import os
 import pty
 import re
 import select
-import shutil
 import socket
 import ssl
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
+from kit import store
 from kit.client import Home, account, run_program, sanitizer_is_silent
 from kit.nexthop import Hop, ScriptedHop
 from kit.server import BINARY, postern
+from kit.store import PIN, SOFTHSM, pkcs12
 from kit.wait import DEADLINE, until
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.net"
@@ -140,18 +140,9 @@ def test_an_expired_certificate_of_ours(house, zoo, home, token):
     assert not house.log.find("connect", since=mark)
 
 
-def pkcs12(zoo, tmp_path, password):
-    """The good certificate as one file, made by openssl."""
-    out = tmp_path / "alice.p12"
-    good = zoo["good"]
-    subprocess.run(["openssl", "pkcs12", "-export", "-in", good.certificate, "-inkey", good.key, "-out", out,
-                    "-passout", f"pass:{password}"], check=True, capture_output=True)
-    return out
-
-
 def test_certificate_as_pkcs12(house, zoo, home, token, tmp_path):
     """One file with a passphrase, which comes from a file that nobody else may read."""
-    file, secret = pkcs12(zoo, tmp_path, "gehe im"), tmp_path / "secret"
+    file, secret = pkcs12(tmp_path / "alice.p12", zoo["good"], "gehe im"), tmp_path / "secret"
     secret.write_text("gehe im\n")
     secret.chmod(0o600)
     port = house["implicit-implicit"].port
@@ -166,31 +157,10 @@ def test_certificate_as_pkcs12(house, zoo, home, token, tmp_path):
     assert "chmod 600" in home.send("-t", input=message(token), status=78).stderr
 
 
-SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
-PIN = "482916"
-
-
 @pytest.fixture
 def token_uri(zoo, home, monkeypatch):
     """A SoftHSM with the good certificate and its key, for this home alone."""
-    if not SOFTHSM.exists() or not all(map(shutil.which, ("softhsm2-util", "pkcs11-tool"))):
-        pytest.skip("no SoftHSM or no pkcs11-tool (packages softhsm2, opensc)")
-    engines = subprocess.run(["openssl", "version", "-e"], check=True, capture_output=True, text=True).stdout
-    if not Path(re.search(r'"(.*)"', engines)[1], "pkcs11.so").exists():
-        pytest.skip("OpenSSL has no engine pkcs11 (package libengine-pkcs11-openssl)")
-    tokens, conf, good = home.folder / "tokens", home.folder / "softhsm2.conf", zoo["good"]
-    tokens.mkdir()
-    conf.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
-    monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
-    for command in (["softhsm2-util", "--init-token", "--free", "--label", "staff", "--pin", PIN, "--so-pin", "5678"],
-                    ["openssl", "pkcs8", "-topk8", "-nocrypt", "-in", good.key, "-out", home.folder / "key.p8"],
-                    ["softhsm2-util", "--import", home.folder / "key.p8", "--token", "staff", "--label", "alice", "--id", "01",
-                     "--pin", PIN],
-                    ["pkcs11-tool", "--module", SOFTHSM, "--token-label", "staff", "--pin", PIN, "--write-object",
-                     good.certificate, "--type", "cert", "--id", "01", "--label", "alice"]):
-        subprocess.run(command, check=True, capture_output=True)
-    (home.folder / "key.p8").unlink()
-    return "pkcs11:token=staff;object=alice"
+    return store.token(home.folder, monkeypatch, alice=zoo["good"]) + ";object=alice"
 
 
 def test_certificate_on_a_token(house, zoo, home, token, token_uri):

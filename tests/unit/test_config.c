@@ -271,6 +271,25 @@ static void routes_have_passwords(void **state)
     }
 }
 
+/* PKCS#12 holds the key, too, and a store is no file to look for. */
+static void certificates_come_from_stores(void **state)
+{
+    (void)state;
+    struct config *c = load_good(
+        TRUST "listener s { address = \"*:587\" certificate = cert.pem key-password-file = pw trust = staff }\n"
+              "listener t { address = \"*:465\" certificate = \"pkcs11:token=a;object=b\" key = \"PKCS11:token=a\" trust = staff }\n"
+              "route default { smtp = h certificate = \"pkcs11:token=a\" key-password-file = pw login = auto }\n");
+    assert_int_equal(said.len, 0);
+    assert_null(c->listeners[0].key);
+    assert_string_equal(c->listeners[0].key_password_file, path_of("pw"));
+    assert_string_equal(c->listeners[1].certificate, "pkcs11:token=a;object=b");
+    assert_string_equal(c->listeners[1].key, "PKCS11:token=a");
+    assert_string_equal(c->relay.routes[0].certificate, "pkcs11:token=a");
+    assert_null(c->relay.routes[0].key);
+    assert_string_equal(c->relay.routes[0].key_password_file, path_of("pw"));
+    config_free(c);
+}
+
 static void what_is_not_written_has_its_default(void **state)
 {
     (void)state;
@@ -397,7 +416,7 @@ static const struct mistake_row {
     {"metrics at a listener's address", GOOD_LISTENER "metrics { address = \"127.0.0.1:587\" }\n", "3: \"metrics\" wants 127.0.0.1:587, which listener \"s\" of line 2 has as *:587"},
     {"same address in one list", "listener t { address = {\"[::1]:25\", \"[0::1]:25\"} }\n", "1: listener \"t\" wants [0::1]:25"},
     {"no certificate", "listener s { address = \"*:587\" }\n", "1: listener \"s\" has tls = starttls and no certificate"},
-    {"no key", "listener s { certificate = cert.pem }\n", "1: there is a certificate without its key"},
+    {"passphrase of nothing", "listener s { tls = none key-password-file = pw }\n", "1: warning: unused: this listener has tls = none"},
     {"key alone", "listener s { key = cert.pem }\n", "1: there is a key without its certificate"},
     {"certificate unused", "listener s { tls = none certificate = cert.pem }\n", "1: warning: unused: this listener has tls = none"},
     {"request without trust", "listener s { client-certificate = request }\n", "1: certificates are asked for and nobody's count"},
@@ -443,7 +462,10 @@ static const struct mistake_row {
     {"maildir template, end", "route a.test { maildir = \"/x/%\" }\n", "1: \"%\" stands for nothing here"},
     {"TLS to a folder", "route a.test { maildir = \"/x\" tls = verify }\n", "1: \"tls\" has no meaning for a route without a next hop"},
     {"TLS to a socket", "route a.test { lmtp = \"/x\" tls = verify }\n", "1: \"tls\" has no meaning for a UNIX socket"},
-    {"half a pair", "route a.test { smtp = h key = key.pem }\n", "1: certificate and key go together"},
+    {"half a pair", "route a.test { smtp = h key = key.pem }\n", "1: there is a key without its certificate"},
+    {"passphrase of no certificate", "route a.test { smtp = h key-password-file = pw }\n", "1: warning: unused: there is no certificate"},
+    {"certificate to a folder", "route a.test { maildir = \"/x\" certificate = \"pkcs11:token=a\" }\n", "1: \"certificate\" has no meaning for a route without a next hop"},
+    {"no such file", "route a.test { smtp = h certificate = \"./pkcs11:token=a\" }\n", "1: cannot read"},
     {"login with nothing", "route a.test { smtp = h login = auto }\n", "1: login needs something to show"},
     {"login to LMTP", "route a.test { lmtp = h login = auto " TLS "}\n", "1: there is no login with LMTP"},
     {"password to anybody", "route a.test { smtp = h user = ann\n password-file = pw\n tls = require }\n", "3: a password is sent only to a next hop whose name was verified; write tls = verify, or tls = implicit on port 465"},
@@ -506,6 +528,7 @@ int main(void)
         cmocka_unit_test(listeners_are_read),
         cmocka_unit_test(routes_are_read),
         cmocka_unit_test(routes_have_passwords),
+        cmocka_unit_test(certificates_come_from_stores),
         cmocka_unit_test(what_is_not_written_has_its_default),
         cmocka_unit_test(international_names_of_hosts_become_a_labels),
         cmocka_unit_test(nobody_is_asked_for_a_certificate_unless_it_counts),

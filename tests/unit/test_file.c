@@ -86,9 +86,34 @@ static void nobody_is_asked_in_vain(void **state)
     assert_int_equal(asked, 0);
 }
 
+static void stores_are_no_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *where;
+        bool is_uri;
+    } rows[] = {
+        {"pkcs11:token=a",   true },
+        {"PKCS11:token=a",   true },
+        {"file:/etc/x.pem",  true },
+        {"org.x+y-1:z",      true },
+        {"/etc/x.pem",       false},
+        {"x.pem",            false},
+        {"./pkcs11:token=a", false},
+        {"a/b:c",            false},
+        {"c:x.pem",          false}, /* a letter is a drive elsewhere, and a file here */
+        {"1password:x",      false},
+        {":x",               false},
+        {"",                 false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check(rows[i].where, file_is_uri(rows[i].where) == rows[i].is_uri);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stores_are_no_files),
         cmocka_unit_test(whole_files),
         cmocka_unit_test(what_is_no_file),
         cmocka_unit_test(nobody_is_asked_in_vain),

@@ -9,12 +9,13 @@
 #include <openssl/pkcs12.h>
 #include <openssl/ssl.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define PASS "p\xc3\xa4ss word"
 
 static struct identity ca, middle_ca, server_id, ann;
-static char paths[16][160];
+static char paths[24][160];
 static size_t n_paths;
 
 static const char *path_of(const char *name)
@@ -163,6 +164,48 @@ static void certificates_are_found_where_they_are(void **state)
         shows_anns(rows[i].name, c);
         tls_context_unref(c);
     }
+}
+
+/* Of a server, too, and both with a passphrase that stands in a file. */
+static void passphrases_come_from_files(void **state)
+{
+    (void)state;
+    const char *p12 = write_p12("ann4.p12", &ann, PASS);
+    const char *server_p12 = write_p12("server.p12", &server_id, PASS);
+    const char *pass = write_text("pass", PASS "\nmore\n"), *wrong = write_text("wrong", "x\n");
+    char why[TLS_WHY_MAX] = "";
+    struct tls_context *sc = NULL, *cc = NULL;
+    struct end s = END_INIT, c = END_INIT;
+    assert_int_equal(chmod(pass, 0600), 0);
+    assert_int_equal(chmod(wrong, 0600), 0);
+    struct tls_server_config server = {.certificate = server_p12, .passphrase_file = pass, .reader = geteuid()};
+    struct tls_client_config client = {.ca = ca.cert_file,
+                                       .certificate = p12,
+                                       .passphrase_file = pass,
+                                       .reader = geteuid(),
+                                       .verify = TLS_VERIFY_NAME};
+    assert_int_equal(tls_server_context_new(&server, &sc, why), 0);
+    assert_int_equal(tls_client_context_new(&client, &cc, why), 0);
+    shows_anns("client", cc);
+    end_pair(&s, &c);
+    stream_start_tls(s.s, sc, NULL);
+    stream_start_tls(c.s, cc, "mail.example.org");
+    WAIT((s.secures && c.secures) || s.ends || c.ends);
+    assert_true(c.secures && c.facts.verified);
+    end_done(&s);
+    end_done(&c);
+    tls_context_unref(sc);
+    tls_context_unref(cc);
+    server.passphrase_file = wrong;
+    assert_int_equal(tls_server_context_new(&server, &sc, why), -EACCES);
+    assert_non_null(strstr(why, "the passphrase does not open the certificate in"));
+    assert_int_equal(chmod(pass, 0644), 0);
+    client.passphrase_file = pass;
+    assert_int_equal(tls_client_context_new(&client, &cc, why), -EACCES);
+    assert_non_null(strstr(why, "others may read it"));
+    client.passphrase_file = "/none";
+    assert_int_equal(tls_client_context_new(&client, &cc, why), -ENOENT);
+    assert_non_null(strstr(why, "/none"));
 }
 
 /* CERT-22: each told before anybody is called, by its cause and its file. */
@@ -529,6 +572,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         NETTEST(certificates_are_found_where_they_are),
+        NETTEST(passphrases_come_from_files),
         NETTEST(what_cannot_be_used_is_told),
         NETTEST(dates_are_told),
         NETTEST(pins_hold_a_server),
