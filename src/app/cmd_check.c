@@ -90,11 +90,13 @@ static void on_age(void *arg, enum cert_age age, const char *words)
     on_finding(a->check, &(struct loader_finding){a->at->file, a->at->line, true, words});
 }
 
-static void check_age(struct check *ck, const char *certificate, const struct config_place *at)
+static void check_age(struct check *ck, const struct tls_context *tls, const struct config_place *at)
 {
     struct aging a = {ck, at};
-    if (certificate)
-        (void)cert_file_age(certificate, clock_wall_ms(), on_age, &a);
+    const char *where;
+    const struct x509_st *own = tls ? tls_context_certificate(tls, &where) : NULL;
+    if (own)
+        (void)cert_leaf_age(own, where, clock_wall_ms(), on_age, &a);
 }
 
 static void
@@ -116,7 +118,7 @@ check_listener(struct check *ck, const struct listener_config *ls, uid_t server,
     if (tls_server_context_new(&cfg, &tls, why) < 0)
         mistake(ck, at, "listener \"%s\": %s", ls->name, why);
     else
-        check_age(ck, ls->certificate, at);
+        check_age(ck, tls, at);
     tls_context_unref(tls);
 }
 
@@ -152,7 +154,7 @@ check_route(struct check *ck, const struct route_config *r, uid_t server, const 
     if (papers_load(r, server, &papers, why) < 0)
         mistake(ck, at, "route \"%s\": %s", r->domain, why);
     else
-        check_age(ck, r->certificate, at);
+        check_age(ck, papers.tls, at);
     papers_done(&papers);
 }
 

@@ -137,20 +137,20 @@ enum cert_age cert_trust_age(const struct cert_trust *t, int64_t now_ms, cert_ag
 
 /* ---- a file ---- */
 
-enum cert_age cert_file_age(const char *path, int64_t now_ms, cert_age_fn *tell, void *arg)
+enum cert_age cert_leaf_age(
+    const X509 *leaf, const char *where, int64_t now_ms, cert_age_fn *tell, void *arg)
 {
     ERROR_SCOPE;
-    char words[CERT_AGE_WORDS_MAX], name[CERT_NAME_SHORT_MAX], date[CERT_DATE_MAX], why[CERT_WHY_MAX];
-    CLEANUP(x509_stack_freep) STACK_OF(X509) *certs = NULL;
-    if (cert_file_certificates(path, &certs, why) < 0)
+    char words[CERT_AGE_WORDS_MAX], name[CERT_NAME_SHORT_MAX], date[CERT_DATE_MAX];
+    if (!leaf)
         return CERT_AGE_FINE;
-    struct life l = life_of_certificate(sk_X509_value(certs, 0));
+    struct life l = life_of_certificate(leaf);
     enum cert_age age = age_of(&l, now_ms);
     if (age == CERT_AGE_FINE || !tell)
         return age;
     cert_name_short(l.name, name);
     cert_date(l.end, date);
-    (void)snprintf(words, sizeof(words), "%.256s: the certificate %s %s on %s; renew it", path, name,
+    (void)snprintf(words, sizeof(words), "%.256s: the certificate %s %s on %s; renew it", where, name,
                    age == CERT_AGE_PAST ? "expired" : "expires", date);
     tell(arg, age, words);
     return age;

@@ -19,7 +19,8 @@ typedef void cert_age_fn(void *arg, enum cert_age age, const char *words);
  * one name the one that lasts longest counts, as it does when a certificate is judged. */
 enum cert_age cert_trust_age(const struct cert_trust *t, int64_t now_ms, cert_age_fn *tell, void *arg);
 
-/* The same for the first certificate in a PEM file.  One that cannot be read is fine here: who loads it complains. */
-enum cert_age cert_file_age(const char *path, int64_t now_ms, cert_age_fn *tell, void *arg);
+/* The same for a certificate of our own, loaded from `where`.  NULL is fine. */
+enum cert_age cert_leaf_age(
+    const struct x509_st *leaf, const char *where, int64_t now_ms, cert_age_fn *tell, void *arg);
 
 #endif

@@ -23,7 +23,7 @@ struct tls_context {
     void *verify_arg;
     char *session_context; /* server */
     enum tls_verify_mode verify_server;
-    char *certificate; /* client: where ours is, for complaints */
+    char *certificate; /* where ours is, for complaints */
     bool resume;       /* client */
 };
 
@@ -161,6 +161,12 @@ int tls_context_check_dates(const struct tls_context *c, char *why)
     return 0;
 }
 
+const X509 *tls_context_certificate(const struct tls_context *c, const char **ret_where)
+{
+    *ret_where = c->certificate;
+    return SSL_CTX_get0_certificate(c->ctx);
+}
+
 bool tls_context_has_certificate(const struct tls_context *c)
 {
     return SSL_CTX_get0_certificate(c->ctx) != NULL;
@@ -272,6 +278,13 @@ static void ask_for_certificate(struct tls_context *c, const struct tls_server_c
     SSL_CTX_set_cert_verify_callback(c->ctx, on_client_certificate, c);
 }
 
+static int load_own(struct tls_context *c, const struct tls_own *own, char *why)
+{
+    struct str shown = tls_own_shown(own->certificate);
+    c->certificate = xstrndup(shown.p, shown.len);
+    return tls_own_load(c->ctx, own, why);
+}
+
 int tls_server_context_new(const struct tls_server_config *cfg, struct tls_context **ret, char *why)
 {
     CLEANUP(unrefp) struct tls_context *c = context_new(TLS_server_method());
@@ -281,7 +294,7 @@ int tls_server_context_new(const struct tls_server_config *cfg, struct tls_conte
                                 .key = cfg->key,
                                 .passphrase_file = cfg->passphrase_file,
                                 .reader = cfg->reader};
-    int r = tls_own_load(c->ctx, &own, why);
+    int r = load_own(c, &own, why);
     if (r == 0)
         r = name_authorities(c->ctx, cfg->named_ca, why);
     if (r < 0)
@@ -317,9 +330,7 @@ static int use_own(struct tls_context *c, const struct tls_client_config *cfg, c
                                 .passphrase = cfg->passphrase,
                                 .passphrase_file = cfg->passphrase_file,
                                 .reader = cfg->reader};
-    struct str shown = tls_own_shown(cfg->certificate);
-    c->certificate = xstrndup(shown.p, shown.len);
-    return tls_own_load(c->ctx, &own, why);
+    return load_own(c, &own, why);
 }
 
 int tls_client_context_new(const struct tls_client_config *cfg, struct tls_context **ret, char *why)

@@ -95,6 +95,8 @@ tls_client_context_new(const struct tls_client_config *cfg, struct tls_context *
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
 bool tls_context_has_certificate(const struct tls_context *c); /* one of ours, to show */
+/* It, as long as the context lives, and the file or store it came from, without what may be a PIN; NULL: none. */
+const struct x509_st *tls_context_certificate(const struct tls_context *c, const char **ret_where);
 /* Is our certificate good today?  -EKEYEXPIRED, and `why` has file and date (CERT-22). */
 MUST_USE int tls_context_check_dates(const struct tls_context *c, char *why);
 

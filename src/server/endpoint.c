@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define LOOK_EACH_MS 60000 /* it is a file to read */
-
 static const uint32_t extensions =
     SMTP_SET(SMTP_EXT_PIPELINING) | SMTP_SET(SMTP_EXT_8BITMIME) | SMTP_SET(SMTP_EXT_SMTPUTF8) |
     SMTP_SET(SMTP_EXT_CHUNKING) | SMTP_SET(SMTP_EXT_BINARYMIME) | SMTP_SET(SMTP_EXT_DSN) |
@@ -154,19 +152,18 @@ tls_refresh(struct endpoint *e, bool all, struct service_refreshed *count)
     }
     count->loaded++;
     e->said = CERT_AGE_FINE;
-    e->looked_ms = 0;
     return fresh;
 }
 
 void endpoint_look(struct endpoint *e)
 {
-    int64_t now = clock_monotonic_ms();
-    if (e->cfg->tls == LISTENER_TLS_NONE || (e->looked_ms && now - e->looked_ms < LOOK_EACH_MS))
+    const char *where;
+    if (e->cfg->tls == LISTENER_TLS_NONE)
         return;
-    e->looked_ms = now;
-    enum cert_age age = cert_file_age(e->cfg->certificate, clock_wall_ms(), NULL, NULL);
+    const struct x509_st *own = tls_context_certificate(e->current->tls, &where);
+    enum cert_age age = cert_leaf_age(own, where, clock_wall_ms(), NULL, NULL);
     if (age > e->said)
-        (void)cert_file_age(e->cfg->certificate, clock_wall_ms(), anchors_log_age, NULL);
+        (void)cert_leaf_age(own, where, clock_wall_ms(), anchors_log_age, NULL);
     e->said = age;
 }
 

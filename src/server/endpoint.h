@@ -46,9 +46,8 @@ struct endpoint {
     atomic_uint generation;
     struct net_range *proxies, *xclients; /* of cfg, as many */
     struct tls_tickets *tickets;
-    struct watch files;     /* certificate and key; the main thread's, as are the next two */
+    struct watch files;     /* certificate, key and passphrase; the main thread's, as is the next */
     enum cert_age said;     /* of the certificate, in the log */
-    int64_t looked_ms;      /* at its age; monotonic */
     atomic_uint connections; /* open now */
     struct counters counters;
 };
@@ -60,7 +59,7 @@ MUST_USE int endpoint_init(struct endpoint *e,
                            struct tls_tickets *tickets,
                            char *why);
 void endpoint_done(struct endpoint *e);
-/* Logs that its own certificate has expired, or soon will; now and then, and once. */
+/* Logs that its own certificate has expired, or soon will; once each.  On the thread of endpoint_refresh(). */
 void endpoint_look(struct endpoint *e);
 /* After anchors_refresh(), on the same thread.  Loads what has changed, or all; what cannot be loaded stays as it was,
  * which is logged once for each change. */

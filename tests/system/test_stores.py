@@ -100,3 +100,22 @@ def test_what_is_wrong_is_said(config, zoo, tmp_path, block):
     config.parts.clear()
     config.trust().spool().listener("in", "implicit", trust="{staff}", **places(file, phrase)).maildir("default")
     assert "phrase holds a password and others may read it" in postern("check", "-c", config.write(), status=78).stdout
+
+
+@pytest.mark.parametrize("kind", ("pkcs12", "token"))
+def test_what_goes_out_of_date_is_said(run, config, zoo, tmp_path, monkeypatch, kind):
+    """Wherever the certificate is."""
+    old = zoo.issue_server("old", days=(-20, -2))
+    if kind == "token":
+        uri = token(tmp_path, monkeypatch, mail=old) + ";object=mail"
+        where, mine = uri, places(f"{uri}?pin-value={PIN}", key=f"{uri}?pin-value={PIN}")
+    else:
+        where, phrase = pkcs12(tmp_path / "mail.p12", old, PHRASE), secret(tmp_path / "phrase", PHRASE)
+        mine = places(where, phrase)
+    config.trust().spool().maildir("default").add("reload-interval = 100ms")
+    config.listener("in", "implicit", trust="{staff}", **mine)
+    said = postern("check", "-c", config.write()).stdout
+    server = run(config)
+    logged = server.log.wait("out-of-date")["message"]
+    for text in (said, logged):
+        assert f"{where}: the certificate" in text and "expired on" in text and PIN not in text
