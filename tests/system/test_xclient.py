@@ -114,6 +114,7 @@ def test_client_behind_nginx_cannot_carry_on(site, proxy):
     client.expect("EHLO client.example.org", 250)
     client.expect(f"MAIL FROM:<{BOB}>", 550, "5.7.1", ALICE)
     client.expect(f"MAIL FROM:<{ALICE}>", 250)
+    site.log.wait("login")
     assert len(site.log.find("xclient")) == len(site.log.find("login")) == 1
 
 
