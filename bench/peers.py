@@ -88,6 +88,7 @@ listener submission {{
     certificate = "{p.server.certificate}"
     key         = "{p.server.key}"
     trust       = {{bench}}
+    connections-per-client = 0
 }}
 spool {{ database = spool.db }}
 route default {{ smtp = "127.0.0.1:{self.bed.sink.port}" tls = off }}

@@ -133,7 +133,9 @@ static const struct setting listener_settings[] = {
     {"recipients",         setting_count,        FIELD(listener_config, recipients_max), RANGE(1, 100000)},
     {"errors",             setting_count,        FIELD(listener_config, errors_max), RANGE(0, 100000)},
     {"connections",        setting_count,        FIELD(listener_config, connections_max), RANGE(1, 1000000)},
+    {"connections-per-client", setting_count,    FIELD(listener_config, client_connections_max), RANGE(0, 1000000)},
     {"timeout",            setting_duration,     FIELD(listener_config, timeout_ms), RANGE(1000, DAY_MS)},
+    {"login-timeout",      setting_duration,     FIELD(listener_config, login_timeout_ms), RANGE(0, DAY_MS)},
     {0},
 };
 static const struct setting spool_settings[] = {
@@ -264,7 +266,9 @@ static void load_listener(struct loader *l, struct config *c, const struct conf_
         .recipients_max = 1000,
         .errors_max = 20,
         .connections_max = 10000,
+        .client_connections_max = 50,
         .timeout_ms = 300000,
+        .login_timeout_ms = 600000,
         .line = b->line,
     };
     c->listener_places[i] = (struct config_place){b->file, b->line};

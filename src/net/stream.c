@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CLOSE_TIMEOUT_MS 10000
+#define LOOK_AGAIN_MS 1000 /* at a deadline that passed while the peer waited for us */
 
 static size_t ignore_input(void *ctx, const char *data, size_t len)
 {
@@ -145,7 +146,10 @@ static void expire(struct stream *s)
         return;
     }
     const char *phase = s->phase == PHASE_DIALING ? "while resolving the name" : waiting_for(s);
-    (void)snprintf(detail, sizeof(detail), "no progress for %lld s %s", seconds, phase);
+    if (stream_is_overdue(s))
+        (void)snprintf(detail, sizeof(detail), "it took too long in all, %s", phase);
+    else
+        (void)snprintf(detail, sizeof(detail), "no progress for %lld s %s", seconds, phase);
     stream_fail(s, STREAM_TIMEOUT, detail);
 }
 
@@ -169,13 +173,29 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (s->timeout_ms == 0 || s->ended)
         return;
     int64_t now = clock_monotonic_ms();
-    if (is_ours_to_act(s))
+    bool ours = is_ours_to_act(s);
+    if (ours)
         s->wire.active_ms = now;
     int64_t left = s->wire.active_ms + s->timeout_ms - now;
+    if (s->deadline_ms)
+        left = MIN(left, MAX(s->deadline_ms - now, ours ? (int64_t)LOOK_AGAIN_MS : 0));
     if (left <= 0)
         expire(s);
     if (s->phase <= PHASE_OPEN && !s->ended)
         set_timer(s, left > 0 ? left : s->timeout_ms);
+}
+
+void stream_deadline(struct stream *s, int64_t in_ms)
+{
+    int64_t now = clock_monotonic_ms();
+    s->deadline_ms = in_ms > 0 ? now + in_ms : 0;
+    if (s->deadline_ms && s->timer_due_ms > s->deadline_ms && s->phase <= PHASE_OPEN && !s->ended)
+        set_timer(s, in_ms);
+}
+
+bool stream_is_overdue(const struct stream *s)
+{
+    return s->deadline_ms && s->deadline_ms <= clock_monotonic_ms();
 }
 
 void stream_timeout(struct stream *s, int64_t timeout_ms)

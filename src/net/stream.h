@@ -36,7 +36,7 @@ enum stream_end {
     STREAM_EOF,
     /* Error from the network; detail has strerror's words. */
     STREAM_RESET,
-    /* stream_timeout() passed; detail says in what phase.  A peer that was only silent can still be
+    /* stream_timeout() or stream_deadline() passed; detail says in what phase.  A peer that was only silent can still be
      * written to. */
     STREAM_TIMEOUT,
     /* Handshake or record failed; detail has the TLS library's words, alert name included. */
@@ -113,6 +113,11 @@ const char *stream_alert(const struct stream *s);
  * Any octet in or out re-arms it.  A paused stream with nothing to send does not time out: then the
  * peer waits for us. */
 void stream_timeout(struct stream *s, int64_t timeout_ms);
+
+/* In so many ms the stream ends with STREAM_TIMEOUT whatever goes to and fro; 0 takes that back.  Of an open stream; not
+ * while it is paused with nothing to send: then soon after it is resumed.  Needs stream_timeout(). */
+void stream_deadline(struct stream *s, int64_t in_ms);
+bool stream_is_overdue(const struct stream *s); /* the deadline was passed: for who asks what STREAM_TIMEOUT meant */
 
 /* "192.0.2.1", "2001:db8::1", "unix", or "unknown"; lives as long as the stream. */
 const char *stream_peer_address(const struct stream *s);

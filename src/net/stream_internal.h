@@ -49,6 +49,7 @@ struct stream {
     size_t discarded; /* LINGERING: octets thrown away so far */
 
     int64_t timeout_ms;   /* 0: never */
+    int64_t deadline_ms;  /* monotonic; 0: none */
     int64_t timer_due_ms; /* when `timer` fires; it looks then whether the time has really come */
 
     struct tls_context *tls; /* from stream_start_tls() to the end of the handshake */

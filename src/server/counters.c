@@ -18,6 +18,11 @@ static const struct row {
     const char *metric, *label, *help;
 } rows[] = {
     {COUNT_CONNECTIONS,      "connections",      "",                       "Connections accepted."                  },
+    {COUNT_CONNECTIONS_OVER, "connections_refused", ",limit=\"connections\"",
+     "Connections turned away, by the limit that was reached."                                                       },
+    {COUNT_CONNECTIONS_CLIENT_OVER, "connections_refused", ",limit=\"connections-per-client\"", NULL               },
+    {COUNT_LOGIN_TIMEOUTS,   "login_timeouts",   "",
+     "Sessions ended because no login and no message came within login-timeout."                                     },
     {COUNT_TLS_FULL,         "tls_handshakes",   ",kind=\"full\"",         "TLS handshakes that ended well or not." },
     {COUNT_TLS_RESUMED,      "tls_handshakes",   ",kind=\"resumed\"",      NULL                                     },
     {COUNT_TLS_FAILED,       "tls_handshakes",   ",kind=\"failed\"",       NULL                                     },

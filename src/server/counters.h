@@ -12,6 +12,9 @@
 
 enum counter {
     COUNT_CONNECTIONS,
+    COUNT_CONNECTIONS_OVER,        /* turned away: the listener's limit */
+    COUNT_CONNECTIONS_CLIENT_OVER, /* turned away: the client's limit */
+    COUNT_LOGIN_TIMEOUTS,
     COUNT_TLS_FULL,
     COUNT_TLS_RESUMED,
     COUNT_TLS_FAILED,

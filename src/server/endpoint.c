@@ -343,6 +343,8 @@ int endpoint_init(struct endpoint *e,
         .recipients_max = cfg->recipients_max,
         .errors_max = cfg->errors_max,
     };
+    if (cfg->client_connections_max)
+        e->crowd = crowd_new(cfg->client_connections_max, cfg->connections_max);
     e->proxies = ranges_compile(cfg->proxies, cfg->n_proxies);
     e->xclients = ranges_compile(cfg->xclients, cfg->n_xclients);
     (void)pthread_mutex_init(&e->lock, NULL);
@@ -360,6 +362,7 @@ void endpoint_done(struct endpoint *e)
     tables_close(e);
     watch_done(&e->files);
     cert_rules_free(e->rules);
+    crowd_free(e->crowd);
     free(e->proxies);
     free(e->xclients);
     (void)pthread_mutex_destroy(&e->lock);

@@ -11,6 +11,7 @@
 #include "base/watch.h"
 #include "server/anchors.h"
 #include "server/counters.h"
+#include "server/crowd.h"
 #include "server/passwords.h"
 #include "smtp/server.h"
 
@@ -49,6 +50,7 @@ struct endpoint {
     struct watch files;     /* certificate, key and passphrase; the main thread's, as is the next */
     enum cert_age said;     /* of the certificate, in the log */
     atomic_uint connections; /* open now */
+    struct crowd *crowd;     /* the same by client; NULL: no limit */
     struct counters counters;
 };
 

@@ -182,6 +182,15 @@ static void on_drained(void *ctx)
         session_pump(s);
 }
 
+/* SMTP-22 */
+static struct smtp_reply timeout_reply(const struct session *s)
+{
+    const char *hostname = s->endpoint->service->hostname;
+    if (stream_is_overdue(s->stream))
+        return smtp_reply(421, "4.7.0", "%s no login in time, closing", hostname);
+    return smtp_reply(421, "4.4.2", "%s timeout, closing", hostname);
+}
+
 static void on_ended(void *ctx, enum stream_end end, const char *detail)
 {
     static const char *const reasons[] = {
@@ -196,11 +205,13 @@ static void on_ended(void *ctx, enum stream_end end, const char *detail)
     }
     if (end == STREAM_TLS_FAILED && !smtp_server_is_secure(s->engine))
         counters_add(&s->endpoint->counters, COUNT_TLS_FAILED, 1);
+    bool overdue = end == STREAM_TIMEOUT && stream_is_overdue(s->stream);
+    if (overdue)
+        counters_add(&s->endpoint->counters, COUNT_LOGIN_TIMEOUTS, 1);
     if (!s->ending || !s->end_reason)
-        s->end_reason = reasons[end];
-    if (end == STREAM_TIMEOUT) { /* SMTP-22: said, then closed */
-        struct smtp_reply bye =
-            smtp_reply(421, "4.4.2", "%s timeout, closing", s->endpoint->service->hostname);
+        s->end_reason = overdue ? "login timeout" : reasons[end];
+    if (end == STREAM_TIMEOUT) { /* said, then closed */
+        struct smtp_reply bye = timeout_reply(s);
         smtp_server_shutdown(s->engine, &bye);
         (void)session_flush(s);
     }
@@ -234,16 +245,28 @@ static void session_name(struct session *s)
         s->id[i] = digits[n & 31U];
 }
 
+/* False with the refusal in *busy: there are too many already, of all clients or of this one. */
+static bool session_has_room(struct session *s, struct smtp_reply *busy)
+{
+    struct endpoint *e = s->endpoint;
+    if (atomic_load(&e->connections) <= e->cfg->connections_max)
+        return session_limits_client(s, busy);
+    counters_add(&e->counters, COUNT_CONNECTIONS_OVER, 1);
+    s->end_reason = "too many connections";
+    *busy = smtp_reply(421, "4.3.2", "%s too many connections, try again later",
+                       e->service->hostname);
+    return false;
+}
+
 void session_begin(struct session *s)
 {
     struct endpoint *e = s->endpoint;
+    struct smtp_reply busy;
     session_log_connect(s);
+    stream_deadline(s->stream, e->cfg->login_timeout_ms);
     if (s->proxy)
         session_log_tls(s);
-    if (atomic_load(&e->connections) > e->cfg->connections_max) {
-        struct smtp_reply busy = smtp_reply(
-            421, "4.3.2", "%s too many connections, try again later", e->service->hostname);
-        s->end_reason = "too many connections";
+    if (!session_has_room(s, &busy)) { /* with implicit TLS nothing can be said but in TLS */
         if (e->cfg->tls != LISTENER_TLS_IMPLICIT)
             smtp_server_greet(s->engine, &busy);
         s->ending = true;

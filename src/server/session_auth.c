@@ -67,6 +67,7 @@ void session_login(struct session *s,
     s->identity = xstrdup(identity);
     s->mechanism = mechanism;
     s->history = how;
+    stream_deadline(s->stream, 0);
     session_log_login(s);
 }
 

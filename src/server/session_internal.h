@@ -40,6 +40,7 @@ struct session {
     const char *tls_version, *tls_cipher, *tls_group; /* NULL in the clear */
     struct proxy_header *proxy; /* owned; of a proxy that ends TLS, NULL else */
     bool awaits_proxy;          /* its header comes before anything else */
+    bool proxied;               /* and has told whom the proxy speaks for */
     struct smtp_xclient *xclient; /* owned; NULL: XCLIENT was not given */
     char *xclient_from;           /* owned; the proxy that gave it */
     struct cert_verdict verdict;
@@ -51,6 +52,7 @@ struct session {
     struct loop_timer *delay;  /* its refusal, `delayed`, waits */
     struct smtp_reply delayed;
     int64_t credentials_ms;    /* monotonic: when they were complete */
+    struct crowd_client *client; /* it counts among its connections; NULL: it does not */
     bool holds_limit;          /* counts among the sessions of its identity */
     bool binding_used;         /* by a run of a -PLUS mechanism (CB-03) */
     bool listed_peer;
@@ -139,6 +141,8 @@ void transfer_leave(struct session *s); /* the session goes away */
 bool session_limits_mail(struct session *s, struct smtp_reply *reply);
 bool session_limits_rcpt(struct session *s, struct smtp_reply *reply);
 bool session_limits_take(struct session *s, struct smtp_reply *reply);
+/* Are there not too many connections of the client that it is with now?  Called again when that changes. */
+bool session_limits_client(struct session *s, struct smtp_reply *reply);
 void session_limits_leave(struct session *s); /* the session goes away */
 
 /* ---- session_schedule.c ---- */
@@ -160,6 +164,7 @@ void session_login(struct session *s, const char *identity, enum auth_history ho
 void session_log_begin(const struct session *s, struct log_line *l, enum log_level level, const char *event);
 void session_log_connect(const struct session *s);
 void session_log_tls(const struct session *s);
+void session_log_crowded(const struct session *s); /* this client has as many connections as it may */
 void session_log_xclient(const struct session *s);
 void session_log_judged_again(const struct session *s);
 void session_log_login(const struct session *s);

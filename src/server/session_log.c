@@ -54,6 +54,16 @@ void session_log_tls(const struct session *s)
     log_end(&l);
 }
 
+void session_log_crowded(const struct session *s)
+{
+    struct log_line l;
+    session_log_begin(s, &l, LOG_LEVEL_NOTICE, "client-limit");
+    log_text(&l, "listener", s->endpoint->cfg->name);
+    log_text(&l, "peer", stream_peer_address(s->stream));
+    log_number(&l, "connections-per-client", s->endpoint->cfg->client_connections_max);
+    log_end(&l);
+}
+
 void session_log_xclient(const struct session *s)
 {
     struct log_line l;

@@ -69,6 +69,8 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
         return SMTP_NO;
     }
     bool open = session_schedule_admits(s, mail, reply) && session_limits_mail(s, reply);
+    if (open)
+        stream_deadline(s->stream, 0); /* of a relay: the first login has done so elsewhere */
     return open ? SMTP_YES : SMTP_NO;
 }
 

@@ -49,6 +49,7 @@ static void speak_for(struct session *s, const struct proxy_header *h)
     if (h->family == PROXY_INET || h->family == PROXY_INET6)
         stream_speaks_for(s->stream, h->source, h->family == PROXY_INET ? 4 : 16,
                           (uint16_t)h->port);
+    s->proxied = h->family == PROXY_INET || h->family == PROXY_INET6;
 }
 
 static void

@@ -78,7 +78,7 @@ carry_on(struct session *s, const struct smtp_xclient *x, struct smtp_reply *rep
         return SMTP_NO;
     }
     keep(s, x);
-    return SMTP_YES;
+    return session_limits_client(s, reply) ? SMTP_YES : SMTP_CLOSE;
 }
 
 enum smtp_decision
@@ -92,6 +92,8 @@ session_xclient(void *ctx, const struct smtp_xclient *x, struct smtp_reply *repl
         return SMTP_NO;
     keep(s, x);
     forget_certificate(s);
+    if (!session_limits_client(s, reply))
+        return SMTP_CLOSE;
     if (identity.len)
         session_login(s, identity.data, AUTH_OTHER, "XCLIENT");
     return SMTP_YES;

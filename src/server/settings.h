@@ -84,7 +84,9 @@ struct listener_config {
     unsigned recipients_max;   /* default 1000 */
     unsigned errors_max;       /* default 20 */
     unsigned connections_max;  /* default 10000 */
+    unsigned client_connections_max; /* of one address at a time; default 50, 0: no limit */
     int64_t timeout_ms;        /* default 300 s (SMTP-22) */
+    int64_t login_timeout_ms;  /* to the first login or MAIL, all in all; default 600 s, 0: no limit */
     unsigned line;             /* of the block in the file, for messages */
 };
 

@@ -25,6 +25,7 @@ struct plan {
     enum cert_auth policies[POLICIES_MAX];
     enum listener_tls listens[LISTENS_MAX];
     size_t n_policies, n_listens;
+    char besieged[48]; /* of the setup */
 };
 
 struct run {
@@ -373,6 +374,14 @@ static bool dir_timeout(struct run *r, const char *arg)
     return good;
 }
 
+static bool dir_late(struct run *r, const char *arg)
+{
+    (void)arg;
+    bool good = send_and_settle(r);
+    world_comes_to_nothing();
+    return good;
+}
+
 static bool dir_leave(struct run *r, const char *arg)
 {
     (void)arg;
@@ -464,6 +473,7 @@ static const struct {
     {"becomes",  dir_becomes },
     {"disable",  dir_disable },
     {"timeout",  dir_timeout },
+    {"late",     dir_late    },
     {"leave",    dir_leave   },
     {"shutdown", dir_shutdown},
     {"closed",   dir_closed  },
@@ -602,6 +612,14 @@ static bool plan_busy(struct plan *p, const char *word)
     return p->setup.busy;
 }
 
+/* "192.0.2.7" */
+static bool plan_besieged(struct plan *p, const char *word)
+{
+    (void)snprintf(p->besieged, sizeof(p->besieged), "%s", word);
+    p->setup.besieged = p->besieged;
+    return word[0] != '\0';
+}
+
 static bool plan_proxy(struct plan *p, const char *word)
 {
     p->setup.proxy = true;
@@ -704,6 +722,7 @@ static const struct {
     {"header",    plan_header   },
     {"allow",     plan_allow    },
     {"busy",      plan_busy     },
+    {"besieged",  plan_besieged },
     {"crowded",   plan_crowded  },
     {"strict",    plan_strict   },
     {"proxy",     plan_proxy    },

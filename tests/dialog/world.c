@@ -23,6 +23,7 @@ struct stream {
     char peer[48];
     int port;
     bool paused, offer_due, awaits_tls, secure, closed;
+    bool has_deadline, overdue;
 };
 
 struct spool_draft {
@@ -81,6 +82,7 @@ static struct {
     struct passwords passwords;
     struct password_check *check; /* handed over */
     const char *checker;
+    struct crowd_client *other; /* a connection beside ours */
     struct loop_timer {
         void (*fire)(void *arg);
         void *arg;
@@ -154,6 +156,16 @@ void stream_timeout(struct stream *s, int64_t timeout_ms)
 {
     (void)s;
     assert(timeout_ms > 0);
+}
+
+void stream_deadline(struct stream *s, int64_t in_ms)
+{
+    s->has_deadline = in_ms > 0;
+}
+
+bool stream_is_overdue(const struct stream *s)
+{
+    return s->overdue;
 }
 
 const char *stream_peer_address(const struct stream *s)
@@ -812,6 +824,14 @@ void world_idle_too_long(void)
         w.stream.ops->ended(w.stream.ctx, STREAM_TIMEOUT, "idle");
 }
 
+void world_comes_to_nothing(void)
+{
+    if (w.stream.closed || !w.stream.has_deadline)
+        return;
+    w.stream.overdue = true;
+    w.stream.ops->ended(w.stream.ctx, STREAM_TIMEOUT, "it took too long in all");
+}
+
 void world_client_leaves(void)
 {
     if (!w.stream.closed)
@@ -937,6 +957,8 @@ static void configure(const struct world_setup *setup)
         .workarounds = setup->workarounds,
         .connections_max = setup->busy ? 0 : 10,
         .timeout_ms = 300000,
+        .client_connections_max = 1,
+        .login_timeout_ms = 600000,
     };
     w.service = (struct service_config){
         .hostname = WORLD_HOSTNAME,
@@ -978,6 +1000,10 @@ static void configure(const struct world_setup *setup)
     if (setup->aliases)
         w.endpoint.authz.aliases = (struct lookup){entry_get, aliases};
     atomic_store(&w.endpoint.connections, 1);
+    w.endpoint.crowd = crowd_new(w.listener.client_connections_max, 10);
+    w.other = NULL;
+    if (setup->besieged)
+        (void)crowd_enter(w.endpoint.crowd, setup->besieged, &w.other);
 }
 
 void world_open(const struct world_setup *setup)
@@ -1001,6 +1027,8 @@ void world_close(void)
     world_client_leaves();
     world_settle(); /* a commit under way finds nobody */
     assert(!w.session && !w.draft && !w.check && !w.timer && w.stream.closed);
+    crowd_leave(w.endpoint.crowd, w.other);
+    crowd_free(w.endpoint.crowd);
     limiter_free(w.passwords.by_peer);
     limiter_free(w.endpoint.limits);
     limiter_free(w.passwords.by_name);

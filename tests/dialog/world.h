@@ -41,6 +41,7 @@ struct world_setup {
     bool refuses_defects;        /* `defects = refuse` */
     const char *complete_domain; /* NULL: none */
     bool busy; /* connections-max is reached */
+    const char *besieged; /* an address that has all connections it may have; NULL: none */
     bool xclient; /* from one that may send XCLIENT */
     bool trust; /* CAs of its own, for what a proxy hands over */
     bool proxy; /* the client comes from a host that is listed as a proxy */
@@ -78,6 +79,7 @@ bool world_certificate_becomes(const char *certificate);
 /* An identity or a fingerprint enters the table of the disabled. */
 void world_disable(const char *key);
 void world_idle_too_long(void);
+void world_comes_to_nothing(void); /* the login-timeout is over, if it still holds */
 void world_client_leaves(void);
 void world_shuts_down(bool now);
 

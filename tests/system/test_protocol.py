@@ -314,6 +314,71 @@ def test_too_many_connections(run, config):
         c.close()
 
 
+@pytest.mark.parametrize("tls", ("starttls", "implicit"))
+def test_too_many_connections_of_one_client(run, config, tls):
+    """Beyond `connections-per-client`, whichever worker takes it: 421, or nothing where TLS comes first; others come in."""
+    config.trust().spool().maildir("example.org")
+    config.listener("in", tls, trust="{staff}", connections_per_client=5)
+    server = run(config)
+    clients = [server.connect("in", "good") for _ in range(5)]
+    for _ in range(20):
+        with server.client("in") as c:
+            if tls == "starttls":
+                c.expect_reply(421, text="Too many connections from 127.0.0.1")
+            c.expect_close()
+            assert server.log.end_of(c)["reason"] == "too many connections of this client"
+    assert len(server.log.find("client-limit", peer="127.0.0.1")) == 1
+    with server.client("in", source="127.0.0.2") as other:
+        other.hello(server.tls("good"))
+    clients.pop().quit()
+    server.connect("in", "good").quit()
+    for c in clients:
+        c.close()
+
+
+def test_login_timeout(run, config):
+    """A client that always says something, and never what it wants, goes; one that has logged in may stay."""
+    config.trust().spool().maildir("example.org")
+    config.listener("in", "starttls", trust="{staff}", login_timeout="1s")
+    server = run(config)
+    with server.connect("in", "good") as known, server.client("in") as c:
+        known.expect("AUTH EXTERNAL =", 235)
+        c.expect_reply(220)
+        began = time.monotonic()
+        with pytest.raises((Closed, OSError)):
+            while True:
+                c.send(b"N")
+                if select.select([c.sock], [], [], 0.05)[0]:
+                    c.expect_reply(421, "4.7.0")
+                    c.expect_close()
+                    raise Closed
+        assert 0.9 < time.monotonic() - began < 15
+        assert server.log.end_of(c)["reason"] == "login timeout"
+        known.expect("NOOP", 250)
+
+
+@pytest.mark.parametrize("listener", ("in-starttls", "in-implicit"))
+def test_login_timeout_in_the_handshake(run, config, listener):
+    """Octets of a handshake that trickle in hold no place either."""
+    config.trust().spool().maildir("example.org")
+    config.listener(listener, listener.removeprefix("in-"), trust="{staff}", login_timeout="1s")
+    server = run(config)
+    hello = b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03"  # a ClientHello of 16 KiB begins
+    with server.client(listener) as c:
+        if listener.endswith("starttls"):
+            c.expect_reply(220)
+            c.expect("EHLO client.example.org", 250)
+            c.expect("STARTTLS", 220)
+        octets = iter(hello + bytes(1000))
+        with pytest.raises((Closed, OSError)):
+            while True:
+                c.send(bytes([next(octets)]))
+                if select.select([c.sock], [], [], 0.05)[0]:
+                    c.expect_close()
+                    raise Closed
+        assert server.log.end_of(c)["reason"] == "login timeout"
+
+
 # ---- peers that do not behave ----
 
 def test_early_talker(house):

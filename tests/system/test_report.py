@@ -72,6 +72,7 @@ def test_counters(site):
     wanted = {
         ("postern_connections_total", "implicit"): 3,
         ("postern_connections_total", "explicit"): 1,
+        ("postern_connections_refused_total", "explicit", "connections-per-client"): 0,
         ("postern_tls_handshakes_total", "implicit", "full"): 3,
         ("postern_certificates_total", "implicit", "acceptable", "none"): 2,
         ("postern_certificates_total", "implicit", "unacceptable", "revoked"): 1,

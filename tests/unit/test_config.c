@@ -96,7 +96,7 @@ static const char whole[] =
     "    certificate-auth   = explicit\n"
     "    trust              = {staff, devices}\n"
     "    sender = any  message-size = 10M  recipients = 200  errors = 0\n"
-    "    connections = 7  timeout = 1m  workarounds = {}  proxy-protocol = {\"10.0.0.0/8\", \"unix\"} xclient = \"127.0.0.1\"  disabled = ca.pem\n"
+    "    connections = 7  connections-per-client = 3  timeout = 1m  login-timeout = 0  workarounds = {}  proxy-protocol = {\"10.0.0.0/8\", \"unix\"} xclient = \"127.0.0.1\"  disabled = ca.pem\n"
     "}\n"
     "listener mx { address = \"*:25\" role = relay " TLS
     " peers = {\"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:"
@@ -182,6 +182,8 @@ static void listeners_are_read(void **state)
     assert_int_equal(a->recipients_max, 200);
     assert_int_equal(a->errors_max, 0);
     assert_int_equal(a->connections_max, 7);
+    assert_int_equal(a->client_connections_max, 3);
+    assert_int_equal(a->login_timeout_ms, 0);
     assert_int_equal(a->workarounds, 0);
     assert_int_equal(a->n_proxies, 2);
     assert_int_equal(a->n_xclients, 1);
@@ -311,6 +313,8 @@ static void what_is_not_written_has_its_default(void **state)
     assert_int_equal(ls->recipients_max, 1000);
     assert_int_equal(ls->errors_max, 20);
     assert_int_equal(ls->connections_max, 10000);
+    assert_int_equal(ls->client_connections_max, 50);
+    assert_int_equal(ls->login_timeout_ms, 600000);
     assert_int_equal(ls->workarounds, WORKAROUND_AUTH_ANSWERED_BY_COMMAND);
     assert_int_equal(ls->timeout_ms, 300000);
     assert_string_equal(c->spool.database, "/var/lib/postern/spool.db");

@@ -256,6 +256,53 @@ static void octets_put_the_end_off(void **state)
     (void)close(t.fd);
 }
 
+static void a_deadline_is_not_put_off(void **state)
+{
+    (void)state;
+    struct end a = END_INIT, b = END_INIT;
+    struct ticker t = {.fd = end_and_socket(&a), .left = 1000};
+    int fd_b = end_and_socket(&b);
+    t.timer = loop_timer_new(loop, tick, &t);
+    loop_timer_set(t.timer, 40);
+    stream_timeout(a.s, 3600 * 1000);
+    stream_timeout(b.s, 3600 * 1000);
+    stream_deadline(b.s, 60);
+    stream_deadline(b.s, 0); /* taken back */
+    stream_deadline(a.s, 150);
+    assert_false(stream_is_overdue(a.s));
+    WAIT(a.ends == 1);
+    assert_int_equal(a.end, STREAM_TIMEOUT);
+    assert_true(stream_is_overdue(a.s));
+    assert_true(a.got.len >= 1);
+    assert_true(t.left > 0);
+    assert_int_equal(b.ends, 0);
+    assert_false(stream_is_overdue(b.s));
+    loop_timer_free(t.timer);
+    end_done(&a);
+    end_done(&b);
+    (void)close(t.fd);
+    (void)close(fd_b);
+}
+
+static void a_deadline_waits_while_we_are_to_act(void **state)
+{
+    (void)state;
+    struct end a = END_INIT, b = END_INIT;
+    int fd = end_and_socket(&a), fd_b = end_and_socket(&b);
+    stream_timeout(a.s, 3600 * 1000);
+    stream_timeout(b.s, 100);
+    stream_deadline(a.s, 20);
+    stream_pause(a.s);
+    WAIT(b.ends == 1);
+    assert_int_equal(a.ends, 0);
+    stream_resume(a.s);
+    WAIT(a.ends == 1);
+    end_done(&a);
+    end_done(&b);
+    (void)close(fd);
+    (void)close(fd_b);
+}
+
 static void a_shorter_timeout_counts_at_once_and_none_means_never(void **state)
 {
     (void)state;
@@ -523,6 +570,8 @@ int main(void)
         NETTEST(output_has_a_maximum_and_says_when_it_has_left),
         NETTEST(time_runs_out_in_words),
         NETTEST(octets_put_the_end_off),
+        NETTEST(a_deadline_is_not_put_off),
+        NETTEST(a_deadline_waits_while_we_are_to_act),
         NETTEST(a_shorter_timeout_counts_at_once_and_none_means_never),
         NETTEST(a_paused_peer_is_not_blamed_for_our_delay),
         NETTEST(ending_it_inside_a_callback_is_fine),

@@ -265,10 +265,10 @@ class Server:
             client.close()
             raise
 
-    def client(self, listener, timeout=DEADLINE):
+    def client(self, listener, timeout=DEADLINE, source=""):
         """A connection on which nothing has been said or read yet."""
         mark = self.log.mark()  # before it: ports are used again
-        client = Client(self[listener], timeout)
+        client = Client(self[listener], timeout, source)
         client.mark = mark
         return client
 

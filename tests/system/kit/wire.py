@@ -59,9 +59,9 @@ class Closed(Exception):
 
 
 class Client:
-    def __init__(self, endpoint, timeout=DEADLINE):
+    def __init__(self, endpoint, timeout=DEADLINE, source=""):
         self.endpoint = endpoint
-        self.sock = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout)
+        self.sock = socket.create_connection((endpoint.host, endpoint.port), timeout, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port = self.sock.getsockname()[1]
         self.pending = b""
