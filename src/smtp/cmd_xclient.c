@@ -29,7 +29,7 @@ void cmd_xclient(struct smtp_server *s, struct str args)
     if (!s->xclient)
         s->xclient = xcalloc(1, sizeof(*s->xclient));
     *s->xclient = x;
-    s->errors = 0;
+    s->errors = s->troubles = 0;
     server_start_over(s);
     smtp_server_greet(s, NULL); /* this is the reply */
 }

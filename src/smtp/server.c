@@ -4,6 +4,9 @@
 #include <ctype.h>
 #include <stdio.h>
 
+/* Refusals that are our own trouble are no errors of the client's, but a flood of them is one, in the log too (SUB-09). */
+#define TROUBLES_AN_ERROR 50
+
 /* Flags of a command. */
 enum {
     NEEDS_HELLO = 1 << 0, /* 503 before EHLO or HELO (SMTP-04) */
@@ -109,14 +112,28 @@ static void put_reply(struct smtp_server *s, const struct smtp_reply *r)
         server_end(s); /* no memory: feed() keeps room for every reply otherwise */
 }
 
+/* [rfc5321 4.2.3, rfc4954 6] No fault of the client's: 451 "local error in processing", 452 "insufficient system
+ * storage" and too many recipients, of which it brings the rest with another message (4.5.3.1.10), 454 "temporary
+ * authentication failure".  450 is about what it asks for, policy for example. */
+static bool is_our_trouble(int code)
+{
+    return code == 451 || code == 452 || code == 454;
+}
+
+static bool has_too_many_errors(const struct smtp_server *s)
+{
+    unsigned max = s->cfg->errors_max;
+    return max && (s->errors > max || s->troubles / TROUBLES_AN_ERROR > max);
+}
+
 void server_reply(struct smtp_server *s, const struct smtp_reply *r)
 {
     if (s->state == SS_ENDED)
         return;
     if (r->code >= 400) {
-        s->errors++;
+        *(is_our_trouble(r->code) ? &s->troubles : &s->errors) += 1;
         s->ops->refused(s->ctx, s->verb, r);
-        if (s->cfg->errors_max && s->errors > s->cfg->errors_max) {
+        if (has_too_many_errors(s)) {
             struct smtp_reply bye =
                 smtp_reply(421, "4.7.0", "%s Too many errors, closing", s->cfg->hostname);
             put_reply(s, &bye);

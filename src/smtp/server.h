@@ -132,7 +132,9 @@ struct smtp_server_config { /* borrowed, shared by the sessions of a listener */
     int64_t hold_max;        /* seconds; what FUTURERELEASE names, for the owner to keep (FUT-01) */
     uint64_t size_max;       /* octets of text; 0: no limit */
     unsigned recipients_max; /* a transaction; 452 4.5.3 beyond (SMTP-14) */
-    unsigned errors_max;     /* replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit */
+    /* Replies of class 4 and 5 in a session, then 421 4.7.0; 0: no limit.  Those that are our own trouble (451, 452, 454)
+     * do not count, up to fifty times as many. */
+    unsigned errors_max;
     bool takes_long_lines;   /* of text, above DOTS_LINE_MAX: the owner sees to them */
 };
 

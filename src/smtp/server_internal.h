@@ -73,7 +73,7 @@ struct smtp_server {
     struct smtp_reply *swallow_reply; /* owned; NULL: nothing is being swallowed */
     bool swallow_close;
     struct smtp_xclient *xclient; /* owned; what was told by XCLIENT, while nothing else was said since; else NULL */
-    unsigned errors;
+    unsigned errors, troubles; /* the client's, and ours */
     enum smtp_server_end end; /* once ended */
     char verb[12]; /* of the command being served, printable */
 };
