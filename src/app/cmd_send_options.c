@@ -155,6 +155,22 @@ static bool take_authzid(struct send_request *rq, const char *value)
     return *value;
 }
 
+static bool take_domain(struct send_request *rq, const char *value)
+{
+    rq->order.given.domain = value_domain(value, &rq->order.to.memory);
+    return rq->order.given.domain != NULL;
+}
+
+static bool take_complete_header(struct send_request *rq, const char *value)
+{
+    static const char *const words[] = {"yes", "no"};
+    unsigned i;
+    if (!word(value, words, ARRAY_LEN(words), &i))
+        return false;
+    rq->order.given.leaves_header = i == 1;
+    return rq->order.complete_header_given = true;
+}
+
 static bool take_helo(struct send_request *rq, const char *value)
 {
     rq->order.given.hostname = value;
@@ -491,6 +507,8 @@ static const struct send_option options[] = {
     {"password-file",  0,  "FILE", take_password_file, "that nobody else can read"},
     {"password-command", 0, "COMMAND", take_password_command, "prints the password"},
     {"authzid",        0,  "NAME", take_authzid, "act as this one [whom the server makes of the login]"},
+    {"domain",         0,  "NAME", take_domain,  "completes addresses without one [that of the sender]"},
+    {"complete-header", 0, "yes|no", take_complete_header, "complete those in the header, too [yes]"},
     {"helo",           0,  "NAME", take_helo,    "what we call ourselves"},
     {"timeout",        0,  "TIME", take_timeout, "for each answer [5m]"},
     {NULL, 0, NULL, NULL, "What is asked of the server (an error where it cannot):"},

@@ -55,6 +55,7 @@ static void merge(struct account *a, const struct send_order *o)
         {&a->key_password_file, given->key_password_file},
         {&a->user,              given->user             },
         {&a->authzid,           given->authzid          },
+        {&a->domain,            given->domain           },
         {&a->hostname,          given->hostname         },
     };
     if (given->certificate)
@@ -73,6 +74,7 @@ static void merge(struct account *a, const struct send_order *o)
     a->port = given->port ? given->port : a->port;
     a->tls = given->tls ? given->tls : a->tls;
     a->login = o->login_given ? given->login : a->login;
+    a->leaves_header = o->complete_header_given ? given->leaves_header : a->leaves_header;
     a->timeout_ms = given->timeout_ms ? given->timeout_ms : a->timeout_ms;
 }
 

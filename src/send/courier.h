@@ -19,7 +19,7 @@
 struct send_order {
     struct account
         given; /* what is said about an account beside the files; with a host it is one of its own */
-    bool login_given;
+    bool login_given, complete_header_given;
     const char *account; /* by name; NULL: the sender's */
 
     const char *from;      /* the reverse-path; NULL: the message says, "": the null one */

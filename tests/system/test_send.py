@@ -419,6 +419,11 @@ def test_header_addresses_are_completed(hop, home, token):
         assert line in [part.rstrip(",") for part in got.content.decode().split("\r\n")], line
     home.send("-t", "--account", "plain", input=text.replace(token, f"{token}-2"))
     assert b"From: root (Cron Daemon)\r\nTo: bob,\r\n" in h.wait(f"{token}-2").content
+    for n, (words, head) in enumerate(((("--complete-header", "no"), "From: root (Cron"),
+                                       (("--account", "plain", "--complete-header", "yes"), "From: root@example.org (Cron"),
+                                       (("--domain", "example.net"), "From: root@example.net (Cron"))):
+        home.send("-t", *words, input=text.replace(token, f"{token}-o{n}"))
+        assert head in h.wait(f"{token}-o{n}").content.decode()
 
 
 # ---- many at once ----
@@ -563,7 +568,8 @@ def test_parameters_reach_the_server(script, home, token):
     ((), 64, "to whom?"), (("-t", "--acount", "x"), 64, "did you mean --account"), (("-Z", BOB), 64, "no option -Z"),
     (("-bd",), 64, "sendmail"), (("-bi",), 64, "sendmail"), (("-q15m",), 64, "--flush"), (("--tls", "foo", BOB), 64, "starttls"),
     (("a b c@x",), 64, "no address"), (("-f", "a@b@c", BOB), 64, "ADDRESS"), (("-t", "-N", "often"), 64, "success"),
-    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"), (("-t", "--files"), 64, "at least one"),
+    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"),
+    (("--complete-header", "perhaps", BOB), 64, "yes|no"), (("--domain", "a b", BOB), 64, "NAME"), (("-t", "--files"), 64, "at least one"),
     (("--flush", BOB), 64, "no recipient"), (("-a", "nobody", BOB), 78, "there are: work"), (("-C", "/no/file", BOB), 78, "/no/file"),
     (("-t",), 64, "names no recipient"), (("-N",), 64, "needs a value")])
 def test_mistakes_of_the_command_line(home, words, code, said):
