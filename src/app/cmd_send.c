@@ -182,14 +182,29 @@ static int run_beside(const struct send_request *rq)
     return status == EX_OK ? EX_OK : send_say(rq, status, "%s", why);
 }
 
+static bool is_beside(const struct send_request *rq)
+{
+    return rq->mode == SEND_LIST || rq->mode == SEND_STEER;
+}
+
+/* What was wrong has been said; who reads JSON gets some all the same. */
+static int give_up(const struct send_request *rq, int status)
+{
+    struct send_report none;
+    if (!rq->json || is_beside(rq) || rq->mode == SEND_SESSION)
+        return status;
+    send_report_begin(&none, rq, 0);
+    none.status = status;
+    return send_report_end(&none);
+}
+
 static int run(struct send_request *rq)
 {
-    if (rq->mode == SEND_LIST || rq->mode == SEND_STEER)
+    if (is_beside(rq))
         return run_beside(rq);
     struct accounts accounts = {0};
     int status = read_conf(rq, &accounts);
-    if (status == EX_OK)
-        status = run_courier(rq, &accounts);
+    status = status == EX_OK ? run_courier(rq, &accounts) : give_up(rq, status);
     accounts_done(&accounts);
     return status;
 }
@@ -202,8 +217,8 @@ int cmd_send(int argc, char **argv)
     int status = send_options_read(&rq, argc, argv);
     if (status == EX_OK && rq.help)
         send_options_help(stdout);
-    else if (status == EX_OK)
-        status = run(&rq);
+    else
+        status = status == EX_OK ? run(&rq) : give_up(&rq, status);
     send_options_done(&rq);
     return status;
 }

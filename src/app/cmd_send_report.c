@@ -151,7 +151,7 @@ static json_t *message_json(const struct send_about *about, const struct send_me
                                       ? json_pack("{s:o, s:s}", "address", any_text(m->to.list[i]),
                                                   "status", about->queued ? "queued" : "planned")
                                       : recipient_json(m->to.list[i], &m->results[i]));
-    json_t *o = json_pack("{s:s, s:s, s:o, s:I, s:o, s:o}", "file", about->file ? about->file : "-",
+    json_t *o = json_pack("{s:o, s:s, s:o, s:I, s:o, s:o}", "file", any_text(about->file ? about->file : "-"),
                           "account", about->account->name, "from", any_text(m->reverse_path),
                           "size", (json_int_t)m->text.size, "server",
                           server_json(about->account, about->facts), "recipients", to);
@@ -275,7 +275,7 @@ void send_report_failure(struct send_report *r, const char *file, int status, co
     r->reported++;
     r->status = outcome_worse(r->status, status);
     if (r->rq->json)
-        print_json(r, json_pack("{s:s, s:o, s:i}", "file", file ? file : "-", "error",
+        print_json(r, json_pack("{s:o, s:o, s:i}", "file", any_text(file ? file : "-"), "error",
                                 any_text(text), "exit_code", status));
     else
         say(r, file, "%s", text);
@@ -344,10 +344,13 @@ void send_report_plan(struct send_report *r,
                       const struct send_message *m)
 {
     r->reported++;
-    if (r->rq->json)
-        print_json(r, message_json(about, m));
-    else
+    if (!r->rq->json) {
         print_plan(about, m);
+        return;
+    }
+    json_t *o = message_json(about, m);
+    json_object_set_new(o, "exit_code", json_integer(EX_OK));
+    print_json(r, o);
 }
 
 int send_report_end(struct send_report *r)

@@ -443,6 +443,22 @@ def test_many_files_one_connection(house, zoo, home, token, tmp_path):
     assert len(house.log.find("login", since=mark, identity=ALICE)) == 1
 
 
+def test_json_whatever_happens(home, tmp_path, hop, token):
+    """Who reads the result gets JSON: with a name in Latin-1, with a mistake in send.conf, with one of the command line."""
+    h = hop()
+    home.write(at(h, domain='"example.org"'))
+    names = [os.fsencode(tmp_path) + b"/\xe4.eml", os.fsencode(tmp_path) + b"/missing-\xe4.eml"]
+    Path(os.fsdecode(names[0])).write_text(message(token))
+    sent, missing = home.json("-t", "--files", *map(os.fsdecode, names), status=66)["messages"]
+    assert sent["file"].endswith("/?.eml") and sent["exit_code"] == 0 and missing["file"].endswith("/missing-?.eml")
+    planned, = home.json("-t", "--dry-run", input=message(token))["messages"]
+    assert planned["exit_code"] == 0
+    assert home.json("-t", "-N", "often", status=64) == {"messages": [], "exit_code": 64}
+    home.write("acount x { }")
+    assert home.json(BOB, status=78) == {"messages": [], "exit_code": 78}
+    assert home.json("--flush", status=78) == {"messages": [], "exit_code": 78}
+
+
 def test_each_account_its_connection(house, zoo, home, token, tmp_path):
     """The sender of each message chooses; what belongs together shares a connection."""
     port = house["implicit-implicit"].port
