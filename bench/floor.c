@@ -2,12 +2,15 @@
  *
  *     floor handshake CA CERTIFICATE KEY CLIENT-CERTIFICATE CLIENT-KEY SESSIONS
  *     floor commit FILE MESSAGES
+ *     floor paced RATE FILE MESSAGES
  *
  * handshake  bare OpenSSL on blocking sockets of the loopback: accept, mutual TLS 1.3 with one ticket and the chain of the
  *            client verified, close_notify, close.  CPU of the serving thread a session, kernel included, of full and of
  *            resumed ones.  No SMTP is spoken.
  * commit     4 KiB appended for each message to a file that lies allocated, one fdatasync for every 64: CPU a
  *            message, and how long an fdatasync takes.
+ * paced      the same with RATE messages a second, each due at its time; those that are due when an fdatasync ends share
+ *            the next one.  How long it takes from when a message is due until it is on the disk.
  *
  * Prints JSON.  Part of bench/compare; links nothing of the server.
  */
@@ -205,18 +208,33 @@ static int64_t sync_ns(int fd)
     return now_ns(CLOCK_MONOTONIC) - from;
 }
 
-static void measure_commit(const char *path, size_t messages)
+static char message[MESSAGE_SIZE];
+
+static int open_written(const char *path)
 {
-    static char message[MESSAGE_SIZE];
-    size_t groups = messages / GROUP;
-    int64_t *took = calloc(groups, sizeof(*took));
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || !took)
+    if (fd < 0)
         die(path);
     memset(message, 'x', sizeof(message));
     for (size_t i = 0; i < FILE_MESSAGES; i++)
         put(fd, message, i);
     (void)sync_ns(fd);
+    return fd;
+}
+
+static int64_t *times(size_t n)
+{
+    int64_t *p = calloc(n, sizeof(*p));
+    if (!p)
+        die("memory");
+    return p;
+}
+
+static void measure_commit(const char *path, size_t messages)
+{
+    size_t groups = messages / GROUP;
+    int64_t *took = times(groups);
+    int fd = open_written(path);
     int64_t from = now_ns(CLOCK_PROCESS_CPUTIME_ID);
     for (size_t g = 0; g < groups; g++) {
         for (size_t i = 0; i < GROUP; i++)
@@ -232,6 +250,34 @@ static void measure_commit(const char *path, size_t messages)
     free(took);
 }
 
+static void sleep_until(int64_t ns)
+{
+    const struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+}
+
+static void measure_paced(int64_t rate, const char *path, size_t messages)
+{
+    int64_t *took = times(messages);
+    int fd = open_written(path);
+    int64_t start = now_ns(CLOCK_MONOTONIC), each = 1000000000 / rate;
+    for (size_t done = 0; done < messages;) {
+        sleep_until(start + (int64_t)done * each);
+        size_t due = (size_t)((now_ns(CLOCK_MONOTONIC) - start) / each) + 1, first = done;
+        for (; done < due && done < messages; done++)
+            put(fd, message, done);
+        (void)sync_ns(fd);
+        int64_t now = now_ns(CLOCK_MONOTONIC);
+        for (size_t i = first; i < done; i++)
+            took[i] = now - (start + (int64_t)i * each);
+    }
+    (void)close(fd);
+    (void)unlink(path);
+    (void)printf("{\"paced_p50_us\": %.1f, \"paced_p99_us\": %.1f}\n", percentile_us(took, messages, 0.5),
+                 percentile_us(took, messages, 0.99));
+    free(took);
+}
+
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -240,9 +286,12 @@ int main(int argc, char **argv)
         measure_handshake(argv + 2, n);
     else if (argc == 4 && strcmp(argv[1], "commit") == 0 && n >= GROUP)
         measure_commit(argv[2], n);
+    else if (argc == 5 && strcmp(argv[1], "paced") == 0 && n > 0 && strtol(argv[2], NULL, 10) > 0)
+        measure_paced(strtol(argv[2], NULL, 10), argv[3], n);
     else {
         (void)fprintf(stderr, "usage: floor handshake CA CERTIFICATE KEY CLIENT-CERTIFICATE CLIENT-KEY SESSIONS\n"
-                              "       floor commit FILE MESSAGES\n");
+                              "       floor commit FILE MESSAGES\n"
+                              "       floor paced RATE FILE MESSAGES\n");
         return 64;
     }
     return 0;
