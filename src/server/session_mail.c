@@ -42,6 +42,33 @@ domain_is_complete(const struct session *s, const struct smtp_path *p, struct sm
     return false;
 }
 
+/* The only place that words what the spool says (4yz: nothing is lost, try again). */
+static struct smtp_reply refusal_of(int error)
+{
+    static const struct {
+        int error, code;
+        const char *enhanced, *text;
+    } rows[] = {
+        {ENOSPC,   452, "4.3.1", "No room for the message now, try again later"  },
+        {EDQUOT,   452, "4.3.1", "No room for the message now, try again later"  },
+        {EMSGSIZE, 552, "5.3.4", "Message too big"                               },
+        {ELOOP,    554, "5.4.6", "Too many hops, the message is going in circles"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].error == -error)
+            return smtp_reply(rows[i].code, rows[i].enhanced, "%s", rows[i].text);
+    return smtp_reply(451, "4.3.0", "Local trouble, try again later");
+}
+
+/* [rfc1870 6.1] Better said before the text is sent than after; the log has it from the spool. */
+static bool spool_admits(const struct session *s, struct smtp_reply *reply)
+{
+    if (spool_has_room(worker_spool(s->worker)))
+        return true;
+    *reply = refusal_of(-ENOSPC);
+    return false;
+}
+
 enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct smtp_reply *reply)
 {
     struct session *s = ctx;
@@ -68,7 +95,8 @@ enum smtp_decision session_mail(void *ctx, const struct smtp_mail *mail, struct 
             smtp_reply(550, "5.7.1", "%s may not send as <%s>", s->identity, mail->reverse_path);
         return SMTP_NO;
     }
-    bool open = session_schedule_admits(s, mail, reply) && session_limits_mail(s, reply);
+    bool open = session_schedule_admits(s, mail, reply) && session_limits_mail(s, reply) &&
+                spool_admits(s, reply);
     if (open)
         stream_deadline(s->stream, 0); /* of a relay: the first login has done so elsewhere */
     return open ? SMTP_YES : SMTP_NO;
@@ -125,18 +153,8 @@ void transfer_leave(struct session *s)
         transfer_free(t);
 }
 
-/* The only place that words what the spool says (4yz: nothing is lost, try again). */
 void session_refuse(void *ctx, int error, struct smtp_reply *reply)
 {
-    static const struct {
-        int error, code;
-        const char *enhanced, *text;
-    } rows[] = {
-        {ENOSPC,   452, "4.3.1", "No room for the message now, try again later"  },
-        {EDQUOT,   452, "4.3.1", "No room for the message now, try again later"  },
-        {EMSGSIZE, 552, "5.3.4", "Message too big"                               },
-        {ELOOP,    554, "5.4.6", "Too many hops, the message is going in circles"},
-    };
     const struct session *s = ctx;
     struct log_line l;
     if (error == -EPERM && s->transfer && s->transfer->refusal.code) {
@@ -148,10 +166,7 @@ void session_refuse(void *ctx, int error, struct smtp_reply *reply)
         log_text(&l, "error", strerror(-error));
         log_end(&l);
     }
-    *reply = smtp_reply(451, "4.3.0", "Local trouble, try again later");
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].error == -error)
-            *reply = smtp_reply(rows[i].code, rows[i].enhanced, "%s", rows[i].text);
+    *reply = refusal_of(error);
 }
 
 static int transfer_store(void *arg, const char *data, size_t len)

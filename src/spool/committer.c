@@ -148,7 +148,7 @@ static int64_t wake_at(struct spool *sp)
         at = MIN(at, c->extras_not_before_ms);
     if (c->n_kept > 0 || c->stale_log)
         at = MIN(at, c->keep_again_ms);
-    if (sp->relay.port)
+    if (sp->relay.port || atomic_load(&sp->full))
         at = MIN(at, c->poll_at_ms);
     return MIN(at, claim_at(sp));
 }
@@ -451,10 +451,18 @@ static void run_alone(struct spool *sp, struct job **jobs, size_t n)
     }
 }
 
+/* Clients are told at MAIL as long as there is none. */
+static int look_for_room(struct spool *sp)
+{
+    int room = store_room(sp->store, sp->min_free_bytes, sp->committer->words);
+    atomic_store(&sp->full, room == -ENOSPC);
+    return room;
+}
+
 /* Takes out of the group what cannot be accepted now (I5); returns how many stay. */
 static size_t refuse_without_room(struct spool *sp, struct job **jobs, size_t n, int *ret_room)
 {
-    *ret_room = store_room(sp->store, sp->min_free_bytes, sp->committer->words);
+    *ret_room = look_for_room(sp);
     if (*ret_room == 0)
         return n;
     size_t stay = 0;
@@ -527,6 +535,17 @@ static void run_group(struct spool *sp, struct job **jobs, size_t n)
 
 /* ---- the thread ---- */
 
+/* Refused at MAIL nobody commits: so it is here that room is seen to go, by others' doing, and to come back. */
+static void poll_room(struct spool *sp)
+{
+    bool was_full = atomic_load(&sp->full);
+    int room = look_for_room(sp);
+    if (room == -ENOSPC)
+        note_health(sp, room, sp->committer->words);
+    else if (room == 0 && was_full)
+        note_health(sp, 0, NULL);
+}
+
 /* What `postern queue` did is seen here. */
 static void poll_others(struct spool *sp)
 {
@@ -538,6 +557,7 @@ static void poll_others(struct spool *sp)
     bool changed = false;
     if (store_changed_by_others(sp->store, &changed) == 0 && changed)
         c->next_due_ms = 0;
+    poll_room(sp);
 }
 
 static void recover_from_trouble(struct spool *sp)

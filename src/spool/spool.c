@@ -65,6 +65,11 @@ int spool_open(const struct spool_config *cfg, struct spool **ret, char *why)
     return 0;
 }
 
+bool spool_has_room(const struct spool *sp)
+{
+    return !atomic_load(&sp->full);
+}
+
 /* In this order: nothing reads, nothing is committed any more, what comes back is freed without a call. */
 void spool_close(struct spool *sp)
 {

@@ -83,6 +83,10 @@ struct spool_recipient {
     unsigned notify;     /* set of spool_notify; 0: not said */
 };
 
+/* Would a message be refused for want of room now, as of a second ago at most?  To be told before it is sent in vain
+ * (RFC 1870 6.1); what spool_commit() says later is what counts. */
+bool spool_has_room(const struct spool *sp);
+
 struct spool_draft;
 
 /* The id is known at once, so that the Received field can name it. */

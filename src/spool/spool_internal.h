@@ -12,6 +12,7 @@
 #include "spool/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct job;
 
@@ -52,6 +53,7 @@ struct spool {
     struct id_source ids;
     struct ports ports;
     struct store *store; /* the committer's once its thread runs */
+    atomic_bool full;    /* there is no room; the committer says so */
     struct committer *committer;
     struct reader *reader;
     struct checkpointer *checkpointer;

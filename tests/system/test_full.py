@@ -42,7 +42,11 @@ def fill(server, size):
     taken = []
     with server.connect("in", "good") as c:
         for n in range(2000):
-            c.mail(ALICE, "u@far.test")
+            reply = c(f"MAIL FROM:<{ALICE}>")
+            if reply.code != 250:
+                assert (reply.code, reply.enhanced) == (452, "4.3.1"), c.told()
+                return taken
+            c.expect("RCPT TO:<u@far.test>", 250)
             c.expect("DATA", 354)
             token = f"fill-{size}-{n}-fill"
             c.send(f"Subject: {token}\r\n\r\n".encode() + LINE * (size // len(LINE)) + b".\r\n")
@@ -53,6 +57,12 @@ def fill(server, size):
                 return taken
             taken.append(token)
     raise AssertionError("it never filled up")
+
+
+def wait_room(server):
+    """Room that came back is seen within a second."""
+    with server.connect("in", "good") as c:
+        until(lambda: c(f"MAIL FROM:<{ALICE}>").code == 250, "room", every=0.1)
 
 
 def drain(server, hop, tokens):
@@ -77,7 +87,8 @@ def test_spool_at_its_limit(run, config, hop, size, limit):
     again = fill(server, size)  # another try, another connection: still no, or room for very few
     assert len(again) <= 3
     drain(server, hop, taken + again)
-    token, _ = submit(server, "v@far.test", body=LINE * 2000)  # room again
+    wait_room(server)
+    token, _ = submit(server, "v@far.test", body=LINE * 2000)
     hop.wait(token)
     assert not [e for e in server.log.events if e.name == "stopped"]
 
@@ -103,6 +114,7 @@ def everything_arrives(server, hop, taken):
     until(flushed, "an empty queue", every=0.5)
     for token in taken:
         assert len(hop.holding(f"Subject: {token}\r\n")) == 1, token
+    wait_room(server)
     token, _ = submit(server, "v@far.test")
     hop.wait(token)
 
@@ -149,7 +161,11 @@ def test_others_fill_the_disk(run, config, hop, small_disk):
     ballast.write_bytes(b"\0" * (9 << 20))
     assert fill(server, 2000) == []
     assert "min-free keeps 4096" in server.log.wait("spool-trouble")["detail"]
-    ballast.unlink()
+    with server.connect("in", "good") as c:
+        c.expect(f"MAIL FROM:<{ALICE}>", 452, "4.3.1")
+        ballast.unlink()
+        server.log.wait("spool-recovered")
+        c.expect(f"MAIL FROM:<{ALICE}>", 250)
     other, _ = submit(server, "v@far.test")
     drain(server, hop, [token, other])
 

@@ -796,6 +796,14 @@ static void the_files_are_for_their_owner_alone(void **state)
 
 /* ---- no room ---- */
 
+/* The committer looks each second. */
+static void await_room(const struct kit *k, bool want)
+{
+    for (int i = 0; i < 1000 && spool_has_room(k->spool) != want; i++)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    assert_int_equal(spool_has_room(k->spool), want);
+}
+
 /* I5: at the limit nothing new is accepted, results still are, and then there is room again. */
 static void a_full_spool_refuses_and_recovers(void **state)
 {
@@ -805,12 +813,14 @@ static void a_full_spool_refuses_and_recovers(void **state)
     while ((r = kit_accept(k, 1, 20000, 1, NULL)) == 0)
         accepted++;
     assert_int_equal(r, -ENOSPC);
+    assert_false(spool_has_room(k->spool));
     assert_in_range(accepted, 50, 110);
     assert_int_equal(kit_stats(k).messages, accepted);
     assert_int_equal(kit_accept(k, 1, 300000, 1, NULL), -ENOSPC);
     spool_credit(k->spool, 10);
     for (int i = 0; i < 10; i++)
         kit_finish_all(k, kit_take_offer(k), SPOOL_DELIVERED, 0);
+    await_room(k, true); /* found out without a message that asks for it */
     int tries = 0; /* the first may stand in one group with the results, before they made room */
     while ((r = kit_accept(k, 1, 20000, 1, NULL)) != 0 && ++tries < 3)
         assert_int_equal(r, -ENOSPC);
@@ -823,6 +833,7 @@ static void a_full_disk_refuses_before_it_is_full(void **state)
 {
     struct kit *k = *state;
     kit_open(k, &(struct spool_config){.min_free_bytes = INT64_MAX / 2});
+    await_room(k, false); /* likewise */
     assert_int_equal(kit_accept(k, 1, 100, 1, NULL), -ENOSPC);
     assert_int_equal(kit_accept(k, 1, 500000, 1, NULL), -ENOSPC);
     assert_int_equal(kit_stats(k).messages, 0);
