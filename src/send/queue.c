@@ -337,7 +337,8 @@ int send_queue_open(struct spool_admin **ret, char *why)
     struct spool_admin *a = NULL;
     if (!queue_path(path, sizeof(path)))
         return no_home(why);
-    if (access(path, F_OK) == 0 && spool_admin_open(path, false, &a, reason) < 0)
+    bool none = access(path, F_OK) < 0 && errno == ENOENT; /* what may not be looked at is not empty */
+    if (!none && spool_admin_open(path, false, &a, reason) < 0)
         return courier_fail(why, EX_IOERR, "%s", reason);
     *ret = a;
     return EX_OK;

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -662,6 +663,15 @@ def test_queue_and_flush(house, zoo, home, token):
     house.mailbox(CAROL).wait(token)
     assert "empty" in home.send("-bp").stdout
     assert home.json("--flush")["messages"] == []
+
+
+def test_a_queue_that_may_not_be_looked_at(home):
+    """What cannot be read is not empty."""
+    assert "is empty" in home.send("--list").stdout
+    home.queue.parent.parent.mkdir(parents=True)
+    home.queue.parent.write_text("")
+    done = home.send("--list", status=74)
+    assert str(home.queue) in done.stderr and not done.stdout
 
 
 def test_queue_while_the_network_is_down(hop, home, token):
