@@ -493,7 +493,7 @@ static const struct send_option options[] = {
     {NULL, 0, NULL, NULL, "Where to, and who we are:"},
     {"account",       'a', "NAME", take_account, "of send.conf [by the sender's address]"},
     {"config",        'C', "FILE", take_config,  "read this file alone"},
-    {"host",           0,  "HOST[:PORT]", take_host, "this server, and no account of send.conf"},
+    {"host",           0,  "HOST[:PORT]", take_host, "this server, and no account of send.conf; IPv6 as [::1]"},
     {"port",           0,  "PORT", take_port,    "[465, and 587 where nobody answers there]"},
     {"tls",            0,  "MODE", take_tls,     "implicit, starttls or off [by the port]"},
     {"tls-name",       0,  "NAME", take_tls_name, "in the server's certificate [HOST]"},

@@ -67,8 +67,8 @@ read_host(struct loader *l, const struct conf_node *n, const struct setting *s, 
     if (value_host_port(n->values->text, "0", l->memory, &a->host, &port) < 0 ||
         str_to_u64(str_of(port), 65535, &number) < 0)
         loader_mistake(l, n,
-                       "\"%s\" is no server; write host = \"mail.example.org\", or "
-                       "\"mail.example.org:587\"",
+                       "\"%s\" is no server; write host = \"mail.example.org\", "
+                       "\"mail.example.org:587\", or \"[2001:db8::1]:587\"",
                        n->values->text);
     else if (number)
         a->port = (unsigned)number;

@@ -105,7 +105,26 @@ static int no_account(const struct courier *c, const char *name, const char *sen
                         sender, names);
 }
 
-/* TLS is off and something belongs into TLS: the file's own mistakes were told when it was read. */
+/* The file's own mistakes were told when it was read. */
+static int check_login(const struct account *a, char *why)
+{
+    bool password = a->password_file || a->password_command;
+    bool certificate = a->login == ACCOUNT_LOGIN_EXTERNAL || a->login == ACCOUNT_LOGIN_IMPLICIT;
+    bool by_password = a->login == ACCOUNT_LOGIN_PLAIN || a->login == ACCOUNT_LOGIN_SCRAM;
+    if (certificate && !a->certificate)
+        return courier_fail(why, EX_CONFIG,
+                            "this login is by certificate and there is none; say --certificate FILE");
+    if (by_password && !(a->user && password))
+        return courier_fail(why, EX_CONFIG,
+                            "this login is by password; say --user NAME, and --password-file FILE or "
+                            "--password-command COMMAND");
+    if (password && !a->user)
+        return courier_fail(
+            why, EX_CONFIG, "there is a password and nobody it belongs to; say --user NAME");
+    return EX_OK;
+}
+
+/* TLS is off and something belongs into TLS. */
 static int check_merged(const struct account *a, char *why)
 {
     if (account_tls_of(a) == ACCOUNT_TLS_OFF &&
@@ -114,7 +133,7 @@ static int check_merged(const struct account *a, char *why)
             why, EX_CONFIG,
             "without TLS no certificate is shown and no password is sent; leave --tls off "
             "out");
-    return EX_OK;
+    return check_login(a, why);
 }
 
 /* All of it is in the order; the sender named there is who we are. */

@@ -585,7 +585,7 @@ def test_parameters_reach_the_server(script, home, token):
     ((), 64, "to whom?"), (("-t", "--acount", "x"), 64, "did you mean --account"), (("-Z", BOB), 64, "no option -Z"),
     (("-bd",), 64, "sendmail"), (("-bi",), 64, "sendmail"), (("-q15m",), 64, "--flush"), (("--tls", "foo", BOB), 64, "starttls"),
     (("a b c@x",), 64, "no address"), (("-f", "a@b@c", BOB), 64, "ADDRESS"), (("-t", "-N", "often"), 64, "success"),
-    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"),
+    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"), (("--host", "::1", BOB), 64, "[::1]"),
     (("--complete-header", "perhaps", BOB), 64, "yes|no"), (("--domain", "a b", BOB), 64, "NAME"), (("-t", "--files"), 64, "at least one"),
     (("--flush", BOB), 64, "no recipient"), (("-a", "nobody", BOB), 78, "there are: work"), (("-C", "/no/file", BOB), 78, "/no/file"),
     (("-t",), 64, "names no recipient"), (("-N",), 64, "needs a value")])
@@ -593,6 +593,20 @@ def test_mistakes_of_the_command_line(home, words, code, said):
     home.write('account work { host = "localhost:1" }')
     done = home.send(*words, input="Subject: x\n\nHello.\n", status=code)
     assert said in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+
+
+@pytest.mark.parametrize("words,said", [
+    (("--login", "external"), "--certificate"), (("--login", "implicit"), "--certificate"), (("--login", "plain"), "--user"),
+    (("--login", "scram", "--user", "x"), "--password-file"), (("--password-command", "echo x"), "--user")])
+def test_a_login_without_what_it_takes(hop, zoo, home, words, said):
+    """RFC 8314 5.5: who asks for a login on the command line gets no message sent without one."""
+    h = hop(server=zoo.server)
+    done = home.send("--host", f"localhost:{h.port}", "--ca", zoo.server_ca.file, "-f", ALICE, *words, BOB,
+                     input=message("x"), status=78)
+    assert said in done.stderr and not h.connections
+    home.write(at(h))
+    done = home.send("--tls", "starttls", "--ca", zoo.server_ca.file, "-f", ALICE, *words, BOB, input=message("x"), status=78)
+    assert said in done.stderr and not h.connections
 
 
 def test_mistakes_of_the_configuration(home):
