@@ -113,6 +113,15 @@ static const char *status_of(const struct send_result *res)
     return res->code / 100 == 2 ? "sent" : res->code / 100 == 4 ? "temporary-failure" : "failed";
 }
 
+/* At which word the connection ended, once there was one: who lost it at the end of the text may have sent the message. */
+static const char *lost_at(const struct send_result *res)
+{
+    bool lost = res->ours && strcmp(res->enhanced, "4.4.2") == 0;
+    bool talking = res->stage != SMTP_STAGE_GREETING && res->stage != SMTP_STAGE_HANDSHAKE &&
+                   res->stage != SMTP_STAGE_IDLE;
+    return lost && talking ? smtp_stage_name(res->stage) : NULL;
+}
+
 static json_t *recipient_json(const char *address, const struct send_result *res)
 {
     char id[OUTCOME_ID_MAX];
@@ -122,7 +131,7 @@ static json_t *recipient_json(const char *address, const struct send_result *res
                      text_or_null(*res->enhanced ? res->enhanced : NULL), "text",
                      any_text(res->text), "queue_id", text_or_null(*id ? id : NULL), "said_by",
                      res->ours ? "client" : "server", "in_reply_to",
-                     text_or_null(res->ours ? NULL : smtp_stage_name(res->stage)));
+                     text_or_null(res->ours ? lost_at(res) : smtp_stage_name(res->stage)));
 }
 
 static json_t *tls_json(const struct carrier_facts *f)
@@ -193,9 +202,13 @@ static void say_result(const struct send_report *r,
     char code[32];
     (void)snprintf(code, sizeof(code), "%d %s%s", res->code, res->enhanced,
                    *res->enhanced ? " " : "");
-    say(r, file, "%s: %s%s%s%s%s", who, res->ours ? "" : code, res->text,
-        res->ours ? "" : " (in reply to ", res->ours ? "" : smtp_stage_name(res->stage),
-        res->ours ? "" : ")");
+    const char *at = res->ours ? lost_at(res) : smtp_stage_name(res->stage);
+    bool unsure = res->ours && at && res->stage == SMTP_STAGE_FINAL;
+    say(r, file, "%s: %s%s%s%s%s%s", who, res->ours ? "" : code, res->text,
+        !at         ? ""
+        : res->ours ? " (waiting for the reply to "
+                    : " (in reply to ",
+        at ? at : "", unsure ? ": the server may have the message" : "", at ? ")" : "");
 }
 
 static bool all_the_same(const struct send_message *m)

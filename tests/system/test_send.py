@@ -609,6 +609,25 @@ def test_a_login_without_what_it_takes(hop, zoo, home, words, said):
     assert said in done.stderr and not h.connections
 
 
+@pytest.mark.parametrize("verb,stage", [("EHLO", "EHLO"), ("RCPT", "RCPT TO"), (".", "the end of the text")])
+def test_where_a_connection_was_lost(script, home, verb, stage):
+    """Above all at the end of the text: the message may be there, and sending again may send it twice."""
+    def until_verb(peer):
+        peer.say("220 hop.example.net ESMTP")
+        while (line := peer.line()) is not None and not line.startswith(verb):
+            if line.startswith("DATA"):
+                peer.say("354 go")
+                peer.text()
+                return
+            peer.say("250 hop.example.net")
+    home.write(at(script(until_verb)))
+    done = home.send("-t", input=message("x"), status=75)
+    assert f"closed by the peer (waiting for the reply to {stage}" in done.stderr
+    assert ("may have the message" in done.stderr) == (verb == ".")
+    to, = home.json("-t", input=message("x"), status=75)["messages"][0]["recipients"]
+    assert (to["said_by"], to["in_reply_to"]) == ("client", stage)
+
+
 def test_mistakes_of_the_configuration(home):
     home.write('account work {', '    hsot = "x"', '    login = external', '    password = "geheim"', '    tls = maybe', '}',
                'account work { host = "a b" }', 'acount x { }', 'from = "x"')
