@@ -2,6 +2,7 @@
 #include "relay/relay_internal.h"
 
 #include "base/clock.h"
+#include "smtp/schedule.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -427,8 +428,33 @@ static void end(struct job *job)
     relay_give_credit(r);
 }
 
+/* When those that were tried and deferred are tried again; it is one moment for all of a message, and certain only now. */
+static void log_retry(const struct job *job)
+{
+    int64_t next_ms = INT64_MAX, deferred = 0;
+    for (size_t i = 0; i < job->m->n_targets; i++) {
+        if (job->results[i].outcome != SPOOL_DEFERRED || !job->fates[i].waits_as_usual)
+            continue;
+        deferred++;
+        next_ms = MIN(next_ms, job->results[i].retry_ms);
+    }
+    if (deferred == 0)
+        return;
+    char at[SMTP_DATE_TIME_MAX];
+    struct log_line l;
+    smtp_date_time_format(next_ms, at);
+    log_begin(&l, LOG_LEVEL_INFO, "retry");
+    log_text(&l, "queue", job->m->queue_id);
+    log_text(&l, "session", job->m->envelope.session);
+    log_number(&l, "recipients", deferred);
+    log_text(&l, "at", at);
+    log_number(&l, "in-s", MAX(next_ms - clock_wall_ms() + 999, (int64_t)0) / 1000);
+    log_end(&l);
+}
+
 static void finish(struct job *job, struct spool_draft *report)
 {
+    log_retry(job);
     spool_finish(job->relay->spool, job->m, job->results, report ? &report : NULL, job->report_to);
     end(job);
 }

@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import uuid
+from datetime import datetime
 
 import pytest
 
@@ -548,6 +549,10 @@ def test_unreachable(run, config):
     token, queue_id = submit(server, "u@dead.test")
     event = server.log.wait("deferred", queue=queue_id)
     assert event["status"] == "4.4.1" and "refused" in event["text"].lower()
+    retry = server.log.wait("retry", queue=queue_id)
+    assert retry["recipients"] == "1" and retry["session"] == event["session"], retry
+    waits = datetime.fromisoformat(retry["at"]) - datetime.fromisoformat(retry.time)
+    assert abs(waits.total_seconds() - int(retry["in-s"])) < 2 and int(retry["in-s"]) > 2, retry  # for the hop
     assert server.log.wait("hop-down")["why"]
     until(lambda: stats(server)["deferred"] == 1, "the message to be deferred")
     other, other_id = submit(server, "v@dead.test", "bob@example.org")  # not asked again, and others go on

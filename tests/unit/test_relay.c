@@ -66,6 +66,7 @@ static void outcomes_are_per_recipient(void **state)
     house_send(&h, "ann@example.org", "a@x.example b@y.example", "A: b\r\n\r\nc\r\n");
     LOG_WAIT(" deferred ", "to=a@x.example", "code=450", "status=4.2.1", "at=\"RCPT TO\"");
     LOG_WAIT(" delivered ", "to=b@y.example", "text=one");
+    LOG_WAIT(" retry ", "session=s1", "recipients=1", "at=20", "in-s=1"); /* of the one that waits */
     LOG_WAIT(" delivered ", "to=a@x.example", "text=two");
     house_close(&h, 0);
     peer_stop(&p);
