@@ -5,7 +5,9 @@
 #include "base/log.h"
 
 int log_fd(void);
-/* True: the line is the thread's business now.  False: there is no such thread. */
-bool log_thread_takes(const char *line, size_t len);
+
+/* Who gets the lines from now on; NULL: the descriptor again.  Returns who got them before.  Any thread. */
+typedef void log_taker(const char *line, size_t len);
+log_taker *log_give_to(log_taker *taker);
 
 #endif

@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -31,12 +30,8 @@ static struct {
     size_t piece; /* what a descriptor that is writable takes without making us wait */
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static atomic_bool running;
-
-bool log_thread_takes(const char *line, size_t len)
+static void take_line(const char *line, size_t len)
 {
-    if (!atomic_load_explicit(&running, memory_order_acquire))
-        return false;
     (void)pthread_mutex_lock(&writer.lock);
     size_t before = writer.len;
     bool fits = before + len <= BUFFER_MAX;
@@ -50,7 +45,6 @@ bool log_thread_takes(const char *line, size_t len)
     (void)pthread_mutex_unlock(&writer.lock);
     if (news)
         (void)pthread_cond_signal(&writer.news);
-    return true;
 }
 
 static bool is_stopping(void)
@@ -136,7 +130,7 @@ static void *write_lines(void *arg)
  * cut or told twice. */
 static void on_fatal_signal(int number)
 {
-    if (atomic_exchange(&running, false)) {
+    if (log_give_to(NULL)) {
         ssize_t n = write(writer.fd, writer.filling, writer.len);
         (void)n;
     }
@@ -178,13 +172,13 @@ int log_thread_start(void)
     }
     (void)pthread_setname_np(writer.thread, "log");
     catch_fatal_signals();
-    atomic_store_explicit(&running, true, memory_order_release);
+    (void)log_give_to(take_line);
     return 0;
 }
 
 void log_thread_stop(void)
 {
-    if (!atomic_exchange(&running, false))
+    if (!log_give_to(NULL))
         return;
     (void)pthread_mutex_lock(&writer.lock);
     writer.stopping = true;
