@@ -21,7 +21,7 @@ static int cannot_read(const char *path, int error, char *why)
 {
     if (error == -EACCES)
         return say(why, error,
-                   "cannot read the password file %s: %s; let the account that serves read it: "
+                   "cannot read the password file %s: %s; let the account that needs it read it: "
                    "chgrp GROUP FILE && "
                    "chmod 640 FILE",
                    path, strerror(-error));
@@ -58,8 +58,7 @@ static int read_all(int fd, struct buf *out)
     return r;
 }
 
-/* Tools that print more put what else they know below it. */
-static void keep_first_line(struct buf *out)
+void secret_first_line(struct buf *out)
 {
     struct str all = buf_str(out);
     ssize_t lf = str_find(all, '\n');
@@ -86,7 +85,7 @@ static int read_secret(const char *path, uid_t reader, struct buf *out, char *wh
         return say(why, r, "%s is too long for a password", path);
     if (r < 0)
         return cannot_read(path, r, why);
-    keep_first_line(out);
+    secret_first_line(out);
     return out->len
                ? 0
                : say(why, -ENODATA, "%s: the first line, which is the password, is empty", path);

@@ -18,4 +18,7 @@
  * (SECRET_FILE_WHY_MAX) names the file and what to change, never what is in it. */
 MUST_USE int secret_file_read(const char *path, uid_t reader, struct buf *out, char *why);
 
+/* What a tool printed becomes its first line, the rest is wiped. */
+void secret_first_line(struct buf *b);
+
 #endif

@@ -1,5 +1,6 @@
 #include "send/accounts.h"
 
+#include "base/file.h"
 #include "conf/setting.h"
 #include "conf/suggest.h"
 #include "conf/value.h"
@@ -8,14 +9,6 @@
 #include <stdio.h>
 
 #define TIMEOUT_MS_MAX ((uint64_t)3600000)
-
-/* What may stand for a file: a path, or the URI of an OpenSSL store ("pkcs11:token=..."). */
-static bool is_uri(const char *text)
-{
-    size_t scheme =
-        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
-    return scheme > 1 && text[scheme] == ':';
-}
 
 /* "~/x" is x at home. */
 static void
@@ -36,7 +29,7 @@ read_file_name(struct loader *l, const struct conf_node *n, const struct setting
 static void
 read_file_or_uri(struct loader *l, const struct conf_node *n, const struct setting *s, void *block)
 {
-    if (n->values && !n->is_list && is_uri(n->values->text))
+    if (n->values && !n->is_list && file_is_uri(n->values->text))
         setting_text(l, n, s, block);
     else
         read_file_name(l, n, s, block);

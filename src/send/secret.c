@@ -1,6 +1,7 @@
 #include "send/secret.h"
 
 #include "base/clock.h"
+#include "base/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -38,47 +38,9 @@ static int read_some(int fd, struct buf *out)
     return n > 0;
 }
 
-/* The first line is the password: tools that print more put what else they know below it. */
-static int keep_first_line(struct buf *out, const char *from, char *why)
-{
-    size_t len = strcspn(out->data, "\r\n");
-    explicit_bzero(out->data + len, out->len - len);
-    out->len = len;
-    return len ? 0
-               : say(why, -ENODATA, "%s: the first line, which is the password, is empty", from);
-}
-
-static int check_file(int fd, const char *path, char *why)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return say(why, -errno, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return say(why, -EINVAL, "%s is no file", path);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return say(why, -EACCES, "%s holds a password and belongs to somebody else", path);
-    if (st.st_mode & 077)
-        return say(why, -EACCES, "%s holds a password and others may read it; chmod 600 %s", path,
-                   path);
-    return 0;
-}
-
 int secret_from_file(const char *path, struct buf *out, char *why)
 {
-    CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return say(why, -errno, "cannot read the password file %s: %s", path, strerror(errno));
-    int r = check_file(fd, path, why);
-    if (r < 0)
-        return r;
-    r = buf_reserve(out, SECRET_MAX);
-    if (r == 0)
-        while ((r = read_some(fd, out)) > 0)
-            ;
-    if (r < 0)
-        return say(why, r, "%s: %s", path,
-                   r == -EMSGSIZE ? "this is too long for a password" : strerror(-r));
-    return keep_first_line(out, path, why);
+    return secret_file_read(path, geteuid(), out, why);
 }
 
 /* ---- a command ---- */
@@ -152,5 +114,6 @@ int secret_from_command(const char *command, int64_t timeout_ms, struct buf *out
         return say(why, -EIO, "the password command failed (%s %d): %.200s",
                    WIFEXITED(status) ? "exit code" : "signal",
                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), command);
-    return keep_first_line(out, "the output of the password command", why);
+    secret_first_line(out);
+    return out->len ? 0 : say(why, -ENODATA, "the first line of what the password command printed is empty");
 }
