@@ -100,6 +100,16 @@ static int usage_error(const char *program, const char *what, const char *word)
     return EX_USAGE;
 }
 
+static int not_understood(const char *program, int c)
+{
+    char what[80];
+    size_t i = 0;
+    while (options[i].name && options[i].val != c)
+        i++;
+    (void)snprintf(what, sizeof(what), "--%s: this value is not understood:", options[i].name ? options[i].name : "");
+    return usage_error(program, what, optarg);
+}
+
 static bool take_seconds(int64_t *ret_ms, const char *value)
 {
     uint64_t s;
@@ -217,7 +227,7 @@ static int parse(struct job *j, int argc, char **argv)
         if (c == '?')
             return EX_USAGE;
         if (!take(j, c))
-            return usage_error(argv[0], "this value of an option is not understood:", optarg);
+            return not_understood(argv[0], c);
     }
     if (!j->papers.certificate != !j->papers.key)
         return usage_error(argv[0], "--certificate and --key belong together", NULL);

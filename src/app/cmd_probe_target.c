@@ -34,6 +34,17 @@ static const struct scheme *scheme_of(const char **word)
     return NULL;
 }
 
+static bool is_host(struct str host)
+{
+    return !str_has_control(host) && str_find(host, ' ') < 0 && str_find(host, '/') < 0;
+}
+
+static bool is_port(const char *port)
+{
+    uint64_t n;
+    return str_to_u64(str_of(port), 65535, &n) == 0 && n > 0;
+}
+
 /* "host", "host:port", "[::1]", "[::1]:port"; *ret_port is "" where none is named. */
 static bool split(const char *word, struct str *ret_host, const char **ret_port)
 {
@@ -45,7 +56,7 @@ static bool split(const char *word, struct str *ret_host, const char **ret_port)
         return false;
     *ret_host = (struct str){from, (size_t)(to - from)};
     *ret_port = colon ? colon + 1 : "";
-    return !str_has_control(*ret_host) && !strchr(*ret_port, '/');
+    return is_host(*ret_host) && (!colon || is_port(*ret_port));
 }
 
 static bool add(struct probe_targets *t,
@@ -76,7 +87,7 @@ const char *probe_targets_add(struct probe_targets *t, const char *word, const c
         return "this scheme is not known; submission, submissions, smtp, smtps, imap, imaps, pop3 "
                "and pop3s are:";
     if (!split(word, &host, &port))
-        return "wants HOST[:PORT], not";
+        return "wants HOST[:PORT], such as mail.example.org:587 or [2001:db8::1], not";
     if (t->n > 0 && t->list[0].protocol != s->protocol)
         return "one run is about one protocol, and this is another:";
     bool both = !named && !*port && !tls;

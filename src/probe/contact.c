@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #define OUTPUT_MAX ((size_t)64 << 10)
 
@@ -35,6 +36,7 @@ void contact_answered(struct contact *c)
 static size_t on_input(void *ctx, const char *data, size_t len)
 {
     struct contact *c = ctx;
+    c->heard = true;
     return c->ended ? len : c->ops->input(c->ctx, data, len);
 }
 
@@ -60,13 +62,27 @@ static void on_secured(void *ctx, const struct tls_facts *facts)
     }
 }
 
+/* Both ends wait for the other to begin, or one begins in the clear: the port speaks TLS in the other way. */
+static const char *wrong_way(const struct contact *c, const char *detail)
+{
+    if (!c->target->implicit && !c->heard && !*detail)
+        return " (no greeting came: does TLS come first at this port? --tls implicit)";
+    if (c->target->implicit && !c->facts.secure && strstr(detail, "wrong version number"))
+        return " (does this port begin in the clear? --tls starttls)";
+    return "";
+}
+
 static void on_ended(void *ctx, enum stream_end end, const char *detail)
 {
     struct contact *c = ctx;
+    char why[CONTACT_WHY];
     (void)end;
     c->facts.alert = stream_alert(c->stream);
     c->facts.asked = stream_was_asked(c->stream);
-    contact_finish(c, detail && *detail ? detail : "the server closed the connection");
+    (void)snprintf(why, sizeof(why), "%.160s%s",
+                   detail && *detail ? detail : "the server closed the connection",
+                   wrong_way(c, detail && *detail ? detail : "closed"));
+    contact_finish(c, why);
 }
 
 static const struct stream_ops stream_ops = {
@@ -80,8 +96,8 @@ static void on_deadline(void *arg)
 {
     struct contact *c = arg;
     char why[CONTACT_WHY];
-    (void)snprintf(why, sizeof(why), "no answer within %lld s",
-                   (long long)(c->target->timeout_ms / 1000));
+    (void)snprintf(why, sizeof(why), "no answer within %lld s%s",
+                   (long long)(c->target->timeout_ms / 1000), wrong_way(c, ""));
     contact_finish(c, why);
 }
 

@@ -51,7 +51,7 @@ struct contact {
     struct loop_timer *deadline;
     const struct contact_ops *ops;
     void *ctx;
-    bool securing;
+    bool securing, heard; /* an octet of the peer's */
 };
 
 /* Begins to connect; the first turn waits for it.  `ops` is static. */

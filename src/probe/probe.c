@@ -66,7 +66,12 @@ run_case(struct probe *p, const struct probe_case *c, struct probe_result *r, un
     int64_t begun_ms = clock_monotonic_ms();
     c->run(p, r);
     r->took_ms = clock_monotonic_ms() - begun_ms;
-    tried[c->needs & NEED_CERTIFICATE ? 1 : 0]++;
+    bool with = c->needs & NEED_CERTIFICATE;
+    if (p->reached)
+        p->missed = 0;
+    else if (!p->missed || (with && tried[with] == 0))
+        p->missed = r->number;
+    tried[with]++;
 }
 
 void probe_run(struct probe *p,

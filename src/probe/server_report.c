@@ -75,6 +75,10 @@ static const char *detail_of(const struct probe *p, const char *id)
     return "";
 }
 
+static const char not_reached[] =
+    "Look whether host and port are right, whether TLS comes first at this port (--tls, or a URL), and whether the server "
+    "takes this certificate.";
+
 /* What could not be told, where, and what came instead. */
 static void say_untold(struct server_report *s, const struct probe *probes, size_t n)
 {
@@ -86,9 +90,11 @@ static void say_untold(struct server_report *s, const struct probe *probes, size
             continue;
         const char *lacks = rule_lacks(&p->seen);
         bool login = p->seen.explicit_login == SEEN_UNKNOWN;
-        used += (size_t)snprintf(s->untold + used, sizeof(s->untold) - used, "%s%s: %s: %.150s.",
+        const char *instead = p->missed ? p->results[p->missed - 1].detail
+                                        : detail_of(p, login ? "equals" : "implicit");
+        used += (size_t)snprintf(s->untold + used, sizeof(s->untold) - used, "%s%s: %s: %s%.190s.",
                                  used ? " " : "", p->name, lacks ? lacks : "which rule",
-                                 detail_of(p, login ? "equals" : "implicit"));
+                                 p->missed ? "the server was not reached: " : "", instead);
     }
 }
 
@@ -104,6 +110,9 @@ void server_report(struct server_report *ret,
         rule = rule_merge(rule, probe_rule(&probes[k]));
         observations_merge(&all, &probes[k].seen);
     }
+    bool reached = false;
+    for (size_t k = 0; k < n; k++)
+        reached = reached || !probes[k].missed;
     say_untold(ret, probes, n);
     ret->r = (struct report){
         .command = "postern probe server",
@@ -112,7 +121,7 @@ void server_report(struct server_report *ret,
         .result = conforms(probes, n),
         .verdict = rule_name(rule),
         .verdict_text = rule_words(rule),
-        .change = rule_advice(rule),
+        .change = reached ? rule_advice(rule) : not_reached,
         .untold = ret->untold,
     };
     take_columns(ret, probes, n);

@@ -211,6 +211,21 @@ def test_nobody_there():
     assert "refused" in report["by"]["version"]["detail"].lower()
 
 
+@pytest.mark.parametrize("listener,tls,said", [("implicit-implicit", "starttls", "--tls implicit"),
+                                               ("implicit-starttls", "implicit", "--tls starttls")])
+def test_tls_the_other_way(house, zoo, listener, tls, said):
+    """A port that is not 465 does not tell in which way it speaks TLS; who took the wrong one is told, and not asked for
+    another certificate."""
+    report = probe(house[listener].port, tls, zoo["good"], status=2, timeout=1)
+    assert said in report["untold"] and "--tls" in report["change"] and "Give a certificate" not in report["change"]
+
+
+def test_a_certificate_refused_by_everybody(house, zoo):
+    """The alert is the reason; that the server was not reached is only what follows from it."""
+    report = probe(house["required"].port, "implicit", zoo["unknown-ca"], status=2)
+    assert "unknown_ca" in report["untold"], report["untold"]
+
+
 # ---- our own, all at once ----
 
 def statuses(report):
@@ -568,6 +583,10 @@ def test_hostile_imap(odd, zoo, greeting):
     (["gopher://host"], "scheme is not known"),
     (["imap://a", "pop3://b"], "one protocol"),
     (["host:"], "wants HOST"),
+    (["::1"], "[2001:db8::1]"),
+    (["host:99999"], "wants HOST"),
+    (["a b"], "wants HOST"),
+    (["host", "--timeout", "soon"], "--timeout: this value"),
     ([], "wants a target"),
     (["host", "--bad", "rotten=x"], "not understood"),
     (["host", "--ca-cert", "x"], "belong together"),
