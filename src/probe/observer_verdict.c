@@ -87,10 +87,13 @@ static void add_record(struct habits *h, const struct record *r)
     h->secured |= r->secured;
     h->certificate |= r->certificate.sent;
     h->opened |= is_opened(r);
+    if (!h->opener && is_opened(r))
+        h->opener = r;
     h->in_the_clear |= was_clear(r);
     h->tls_failed |=
         r->end == END_TLS_FAILED && !r->secured && r->kind->certificate != CERTIFICATE_ALERT;
-    h->external_after_mail |= r->external_after_mail;
+    bool came_back = h->example && h->example->first == STEP_MAIL && r->first == STEP_EXTERNAL;
+    h->external_after_mail |= r->external_after_mail || came_back;
     if (r->leak > h->leak) {
         h->leak = r->leak;
         h->leaker = r;

@@ -29,10 +29,11 @@ struct habits {
     bool secured, certificate, opened; /* in any of them; opened: 235 to EXTERNAL, or MAIL accepted */
     bool in_the_clear;                 /* MAIL or AUTH before TLS */
     bool tls_failed;                   /* and not by our refusal */
-    bool external_after_mail;
+    bool external_after_mail;          /* on the same connection, or in a later session */
     enum record_leak leak;
     const struct record *leaker;  /* who made `leak`; NULL */
     const struct record *example; /* the first that went beyond EHLO, else the first */
+    const struct record *opener;  /* the first that got in; NULL */
 };
 
 enum { SERVER_OPTION_1, SERVER_OPTION_2, SERVER_OPTION_3, SERVER_HIDDEN, SERVER_OPTIONS };

@@ -302,6 +302,9 @@ static const struct {
     {"sequence 2, seen where it works", {{KIND_IMPLICIT, EHLO MAIL, false}}, 1, CLIENT_2_SO_FAR, "?y?y", PROBE_CONFORMS},
     {"sequence 2, on 530 sequence 1",
      {{KIND_EXPLICIT, EHLO MAIL "AUTH EXTERNAL =\n" MAIL, false}}, 1, CLIENT_2_THEN_1, "yyyy", PROBE_CONFORMS},
+    {"sequence 2, and in the next session sequence 1",
+     {{KIND_EXPLICIT, EHLO MAIL "QUIT\n", false}, {KIND_EXPLICIT, EHLO "AUTH EXTERNAL =\n" MAIL, false}},
+     2, CLIENT_2_THEN_1, "yyyy", PROBE_CONFORMS},
     {"MAIL for a response",
      {{KIND_EXPLICIT, EHLO "AUTH EXTERNAL\n" MAIL, false}, {KIND_IMPLICIT, EHLO "AUTH EXTERNAL\n" MAIL, false}},
      2, CLIENT_UNFINISHED, "nyn?", PROBE_CONFORMS_NOT},
@@ -342,8 +345,12 @@ static void test_classes(void **state)
             check(clients[i].name, "?ny"[v.works[k]] == clients[i].works[k]);
         unsigned n = client_checks(&v, records, clients[i].n, checks);
         check(clients[i].name, client_conforms(&v, checks, n) == clients[i].conforms);
-        for (unsigned k = 0; k < n; k++)
+        for (unsigned k = 0; k < n; k++) {
             check(checks[k].id, checks[k].detail[0]);
+            check(clients[i].name,
+                  clients[i].class != CLIENT_2_THEN_1 || checks[k].status != PROBE_PASS ||
+                      !strstr(checks[k].detail, "gave up"));
+        }
     }
 }
 
