@@ -4,6 +4,7 @@
 #include "app/porter.h"
 #include "app/privileges.h"
 #include "app/reread.h"
+#include "app/service_manager.h"
 #include "base/file.h"
 #include "net/loop.h"
 #include "server/metrics.h"
@@ -235,6 +236,15 @@ static void log_listeners(const struct config *c)
     log_message(LOG_LEVEL_NOTICE, "ready", "serving as %s", c->hostname);
 }
 
+/* The log tells the rest; a manager that cannot be told waits in vain for "ready", so that is worth a line. */
+static void tell_manager(const char *state)
+{
+    int r = service_manager_tell(state);
+    if (r < 0)
+        log_message(LOG_LEVEL_WARNING, "service-manager", "cannot say %s to NOTIFY_SOCKET: %s", state,
+                    strerror(-r));
+}
+
 static void stop(struct server *s)
 {
     metrics_stop(s->metrics);
@@ -289,7 +299,9 @@ static int serve(struct server *s)
     s->reload_timer = loop_timer_new(s->loop, on_reload_timer, s);
     if (s->config->reload_interval_ms)
         loop_timer_set(s->reload_timer, s->config->reload_interval_ms);
+    tell_manager("READY=1");
     loop_run(s->loop);
+    tell_manager("STOPPING=1");
     return EX_OK;
 }
 

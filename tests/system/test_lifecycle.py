@@ -2,6 +2,8 @@
 import resource
 import shutil
 import signal
+import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -10,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kit.certs import Authority
 from kit.nexthop import Hop, obliging
-from kit.server import Config, Server, postern
+from kit.server import BINARY, ROOT, Config, Server, postern
 from kit.traffic import ALICE, submit, wait_empty
-from kit.wait import until
+from kit.wait import DEADLINE, until
 from kit.wire import Closed
 
 BOB = "bob@example.org"
@@ -318,3 +320,33 @@ def test_descriptors(run, config):
     now = next(line for line in limits if line.startswith("Max open files")).split()
     assert now[3] == now[4] == str(hard), now
     assert "LimitNOFILE" in server.log.wait("descriptors")["message"]
+
+
+def test_service_manager_is_told(run, config, tmp_path):
+    """sd_notify(3): ready when it serves, and that it ends before it has ended."""
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE)
+        server = run(config, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        assert manager.recv(100) == b"READY=1"
+        server.connect("in", "good").quit()
+        server.stop()
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_service_manager_is_gone(run, config, tmp_path):
+    config.trust().spool().maildir("default").listener("in", "implicit", trust="{staff}")
+    server = run(config, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    assert "READY=1" in server.log.wait("service-manager")["message"]
+    server.connect("in", "good").quit()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_unit(tmp_path):
+    unit = (ROOT / "examples/postern.service.in").read_text()
+    assert "@bindir@/postern serve" in unit
+    place = tmp_path / "postern.service"
+    place.write_text(unit.replace("@bindir@/postern", str(BINARY)))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", place], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
