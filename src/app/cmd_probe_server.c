@@ -1,6 +1,7 @@
 #include "app/cmd_probe_server.h"
 
 #include "base/clock.h"
+#include "cert/describe.h"
 #include "probe/server_report.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ struct job {
     struct probe columns[REPORT_COLUMNS_MAX];
     bool optional[REPORT_COLUMNS_MAX];
     size_t n_columns;
-    char subject[SUBJECT_MAX];
+    char subject[SUBJECT_MAX], own_address[NAME_MAX_OCTETS];
 };
 
 /* ---- options ---- */
@@ -67,7 +68,7 @@ static const char help[] =
     "  --certificate FILE  client certificate the server is known to accept, PEM\n"
     "  --key FILE          of the certificate, PEM\n"
     "  --identity NAME     what the certificate stands for: tried as authzid, and as sender\n"
-    "  --from ADDRESS      reverse-path of MAIL [the identity]\n"
+    "  --from ADDRESS      reverse-path of MAIL [the identity, or the certificate's address]\n"
     "  --to ADDRESS        recipient of RCPT, which is taken back by RSET [the sender]\n"
     "  --deliver           send a message to it each way that is open\n"
     "  --relay HOST[:PORT] a port that relays, to tell Option 1 from Option 3\n"
@@ -299,8 +300,27 @@ static int make_columns(struct job *j, const char *program)
     return r;
 }
 
+/* The first address in the certificate: a server that looks at senders takes hardly another. */
+static void take_own_address(struct job *j)
+{
+    struct cert_bundle b;
+    struct cert_description d;
+    char why[PROBE_WHY];
+    if (!j->papers.certificate || cert_bundle_load(j->papers.certificate, &b, why) < 0)
+        return; /* whoever needs it will say so */
+    cert_describe(b.leaf, &d);
+    for (size_t i = 0; i < d.n_names && !j->from; i++)
+        if (strncmp(d.names[i], "email:", 6) == 0 &&
+            snprintf(j->own_address, sizeof(j->own_address), "%s", d.names[i] + 6) < (int)sizeof(j->own_address))
+            (void)take_name(&j->from, j->own_address);
+    cert_description_done(&d);
+    cert_bundle_done(&b);
+}
+
 static void complete(struct job *j)
 {
+    if (!j->from && !(j->identity && strchr(j->identity, '@')))
+        take_own_address(j);
     if (!j->from)
         j->from = j->identity && strchr(j->identity, '@') ? j->identity : "probe@probe.invalid";
     if (!j->to)

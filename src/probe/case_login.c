@@ -268,6 +268,20 @@ void case_foreign(struct probe *p, struct probe_result *r)
 
 /* ---- without a word ---- */
 
+/* [rfc6409 6.1] Who is logged in may still be refused for the name in MAIL. */
+static bool is_sender_refused(struct probe *p)
+{
+    struct probe_result ignored;
+    if (p->seen.explicit_login != SEEN_YES)
+        return false;
+    struct dialogue *d = open_logged_in(p, &ignored);
+    if (!d)
+        return false;
+    struct dialogue_reply a = say_mail(p, d);
+    dialogue_close(d);
+    return is_refusal(a.code) && a.code != 530 && a.code != 503;
+}
+
 void case_implicit(struct probe *p, struct probe_result *r)
 {
     struct dialogue *d = open_ready(p, p->with_certificate, r);
@@ -279,6 +293,12 @@ void case_implicit(struct probe *p, struct probe_result *r)
     judge_reply(r, d, open ? "the certificate alone opens mail" : "mail without AUTH", &a, true);
     if (r->status == PROBE_PASS)
         r->status = a.code / 100 == 4 ? PROBE_NOT_RUN : PROBE_SEEN;
+    p->sender_refused = !open && is_sender_refused(p);
+    if (p->sender_refused && a.code != 530) {
+        p->seen.implicit = SEEN_UNKNOWN;
+        judge(r, PROBE_NOT_RUN, "needs --from, a sender the server takes from this certificate: %s",
+              words_of(d, &a).s);
+    }
     dialogue_close(d);
 }
 

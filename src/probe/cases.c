@@ -3,6 +3,7 @@
 
 #define WITH NEED_CERTIFICATE
 #define LOGIN (NEED_CERTIFICATE | NEED_EXPLICIT)
+#define SENDS (LOGIN | NEED_SENDER)
 #define NAMED (NEED_CERTIFICATE | NEED_IDENTITY)
 #define IMPLIED (NEED_CERTIFICATE | NEED_IMPLICIT)
 
@@ -43,16 +44,16 @@ static const struct probe_case cases[] = {
     {"enabled", "EXTERNAL where a certificate suffices", "RFC 8314 4.2", "OPN-06", WITH, case_enabled},
     {"relay", "relaying with the certificate alone", "RFC 3207 4", "O3-06", WITH | NEED_RELAY, case_relay},
 
-    {"login-opens", "mail after AUTH EXTERNAL", "RFC 4954 4", "O1-04", LOGIN, case_login_opens},
+    {"login-opens", "mail after AUTH EXTERNAL", "RFC 4954 4", "O1-04", SENDS, case_login_opens},
     {"after-failure", "mail after a failed AUTH", "RFC 4954 4", "O2-12", LOGIN, case_after_failure},
     {"after-implicit", "AUTH after an implied login", "RFC 4954 4", "O2-10, EDG-04", IMPLIED, case_after_implicit},
     {"second-auth", "a second AUTH", "RFC 4954 4", "AUTH-04", LOGIN, case_second_auth},
-    {"in-transaction", "AUTH inside a transaction", "RFC 4954 4", "AUTH-05", LOGIN, case_in_transaction},
-    {"rset", "RSET keeps the login", "RFC 5321 4.1.1.5", "EDG-05", LOGIN, case_rset},
-    {"second-ehlo", "EHLO keeps the login", "RFC 5321 4.1.4", "EDG-06, EDG-07", LOGIN, case_second_ehlo},
-    {"auth-parameter", "MAIL with AUTH=<>", "RFC 4954 5", "AUTH-28", LOGIN, case_auth_parameter},
+    {"in-transaction", "AUTH inside a transaction", "RFC 4954 4", "AUTH-05", SENDS, case_in_transaction},
+    {"rset", "RSET keeps the login", "RFC 5321 4.1.1.5", "EDG-05", SENDS, case_rset},
+    {"second-ehlo", "EHLO keeps the login", "RFC 5321 4.1.4", "EDG-06, EDG-07", SENDS, case_second_ehlo},
+    {"auth-parameter", "MAIL with AUTH=<>", "RFC 4954 5", "AUTH-28", SENDS, case_auth_parameter},
     {"failures", "three failed AUTH on one connection", "RFC 4954 9", "AUTH-22", LOGIN, case_failures},
-    {"pipelined", "AUTH EXTERNAL =, MAIL, RCPT in one write", "RFC 4954 4", "EDG-24", LOGIN, case_pipelined},
+    {"pipelined", "AUTH EXTERNAL =, MAIL, RCPT in one write", "RFC 4954 4", "EDG-24", SENDS, case_pipelined},
     {"pipelined-failure", "the same with a login that fails", "RFC 4954 4", "EDG-24", LOGIN, case_pipelined_failure},
     {"resumption", "a resumed TLS session", "RFC 8446 2.2", "EDG-13", LOGIN, case_resumption},
 
@@ -64,7 +65,7 @@ static const struct probe_case cases[] = {
     {"revoked", "a revoked certificate", "RFC 5280 6.3", "CERT-11", 0, case_bad_revoked},
     {"no-email", "a certificate without e-mail address", "RFC 8314 4.2", "EDG-01, CERT-14", 0, case_bad_no_email},
 
-    {"deliver-explicit", "a message after AUTH EXTERNAL", "RFC 5321 4.1.1.4", "O1-04", LOGIN | NEED_DELIVER, case_deliver_explicit},
+    {"deliver-explicit", "a message after AUTH EXTERNAL", "RFC 5321 4.1.1.4", "O1-04", SENDS | NEED_DELIVER, case_deliver_explicit},
     {"deliver-implicit", "a message with the certificate alone", "RFC 5321 4.1.1.4", "O2-02", IMPLIED | NEED_DELIVER, case_deliver_implicit},
 };
 

@@ -12,6 +12,7 @@ enum probe_need {
     NEED_IMPLICIT = 16, /* mail was open with the certificate alone */
     NEED_DELIVER = 32,  /* --deliver */
     NEED_RELAY = 64,    /* --relay */
+    NEED_SENDER = 128,  /* one that is not refused after a login */
 };
 
 struct probe_case {

@@ -36,6 +36,8 @@ static const char *missing(const struct probe *p, unsigned needs)
         return "needs --identity, the name the certificate stands for";
     if ((needs & NEED_EXPLICIT) && o->explicit_login != SEEN_YES)
         return "needs a working AUTH EXTERNAL";
+    if ((needs & NEED_SENDER) && p->sender_refused)
+        return "needs --from, a sender the server takes from this certificate";
     if ((needs & NEED_IMPLICIT) && o->implicit != SEEN_YES)
         return "needs mail to be open with the certificate alone";
     return NULL;

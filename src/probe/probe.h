@@ -63,6 +63,7 @@ struct probe {
     unsigned n_results;
     bool login_troubled; /* a login was refused for now only: whether it works cannot be told */
     bool reached;        /* EHLO was answered at least once */
+    bool sender_refused; /* by MAIL after AUTH EXTERNAL: what a refused MAIL means cannot be told */
     unsigned missed;     /* the number of the first case that did not reach it, with the certificate if any; 0: one did */
 };
 

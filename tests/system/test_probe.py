@@ -41,6 +41,22 @@ def test_verdict_on_ourselves(house, zoo, policy, mode, verdict):
     assert (report["by"]["clear"]["status"] == "pass") == (mode == "starttls")
 
 
+def test_the_sender_is_the_certificates_own(house, zoo):
+    """Who names nobody is not told that a server which looks at senders follows another rule."""
+    words = ["probe", "server", f"127.0.0.1:{house['implicit-implicit'].port}", "--tls", "implicit", "--tls-version", "1.3",
+             "--json", *shown(zoo["good"])]
+    report = json.loads(postern(*words, status=0).stdout)
+    assert report["verdict"] == "option-2"
+
+
+@pytest.mark.parametrize("policy,verdict,status", [("implicit", "unknown", 2), ("explicit", "option-1-or-3", 0)])
+def test_a_sender_that_is_refused(house, zoo, policy, verdict, status):
+    """550 after 235 is about the sender: it breaks no rule, and says nothing about mail without AUTH."""
+    report = probe(house[f"{policy}-implicit"].port, "implicit", zoo["good"], "--from", "mallory@example.org", status=status)
+    assert report["verdict"] == verdict and "--from" in report["by"]["login-opens"]["detail"]
+    assert ("--from" in report["untold"]) == (policy == "implicit")
+
+
 def test_without_certificate_nothing_is_told(house):
     report = probe(house["implicit-starttls"].port, "starttls", status=2)
     assert report["verdict"] == "unknown" and report["result"] == "could not tell"
