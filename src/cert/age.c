@@ -135,7 +135,42 @@ enum cert_age cert_trust_age(const struct cert_trust *t, int64_t now_ms, cert_ag
     return k.worst;
 }
 
+/* Of lists of one CA that end together the first speaks for all. */
+static bool is_first(const STACK_OF(X509_OBJECT) * all, int at, const struct life *l)
+{
+    struct life other;
+    for (int i = 0; i < at; i++)
+        if (life_of(sk_X509_OBJECT_value(all, i), X509_LU_CRL, &other) && X509_NAME_cmp(other.name, l->name) == 0 &&
+            ASN1_TIME_compare(other.end, l->end) == 0)
+            return false;
+    return true;
+}
+
+void cert_trust_lists_end(const struct cert_trust *t, cert_end_fn *tell, void *arg)
+{
+    ERROR_SCOPE;
+    struct life l;
+    X509_STORE *store = cert_trust_store(t);
+    (void)X509_STORE_lock(store);
+    const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        if (!life_of(sk_X509_OBJECT_value(all, i), X509_LU_CRL, &l) || is_outlived(all, X509_LU_CRL, &l) ||
+            !is_first(all, i, &l))
+            continue;
+        CLEANUP(freep) char *ca = cert_name_line(l.name);
+        tell(arg, cert_trust_name(t), ca ? ca : "", cert_time_ms(l.end));
+    }
+    (void)X509_STORE_unlock(store);
+}
+
 /* ---- a file ---- */
+
+int64_t cert_leaf_end_ms(const X509 *leaf)
+{
+    ERROR_SCOPE;
+    return leaf ? cert_time_ms(X509_get0_notAfter(leaf)) : 0;
+}
+
 
 enum cert_age cert_leaf_age(
     const X509 *leaf, const char *where, int64_t now_ms, cert_age_fn *tell, void *arg)

@@ -19,8 +19,13 @@ typedef void cert_age_fn(void *arg, enum cert_age age, const char *words);
  * one name the one that lasts longest counts, as it does when a certificate is judged. */
 enum cert_age cert_trust_age(const struct cert_trust *t, int64_t now_ms, cert_age_fn *tell, void *arg);
 
-/* The same for a certificate of our own, loaded from `where`.  NULL is fine. */
+/* Tells of each CA with a revocation list, by its whole name, and when the latest of its lists goes out of date. */
+typedef void cert_end_fn(void *arg, const char *trust, const char *ca, int64_t end_ms);
+void cert_trust_lists_end(const struct cert_trust *t, cert_end_fn *tell, void *arg);
+
+/* cert_trust_age() for a certificate of our own, loaded from `where`.  NULL is fine. */
 enum cert_age cert_leaf_age(
     const struct x509_st *leaf, const char *where, int64_t now_ms, cert_age_fn *tell, void *arg);
+int64_t cert_leaf_end_ms(const struct x509_st *leaf); /* wall clock; 0 for NULL */
 
 #endif

@@ -101,6 +101,12 @@ void anchors_look(struct anchors *a)
         anchor_look(&a->list[i]);
 }
 
+void anchors_each_list(const struct anchors *a, cert_end_fn *tell, void *arg)
+{
+    for (size_t i = 0; i < a->n; i++)
+        cert_trust_lists_end(a->list[i].trust, tell, arg);
+}
+
 void anchors_refresh(struct anchors *a, bool all, struct service_refreshed *count)
 {
     for (size_t i = 0; i < a->n; i++)

@@ -20,6 +20,7 @@ void anchors_refresh(struct anchors *a, bool all, struct service_refreshed *coun
 
 /* Logs what has gone out of date, or soon will, since the look before. */
 void anchors_look(struct anchors *a);
+void anchors_each_list(const struct anchors *a, cert_end_fn *tell, void *arg); /* cert_trust_lists_end() of all */
 cert_age_fn anchors_log_age; /* how; arg is not used */
 
 /* The present snapshot, borrowed until the next refresh; NULL when there is no block of that name. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "cert/ocsp.h"
 #include "net/listener.h"
+#include "server/expiries.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -205,7 +206,8 @@ int service_metrics(struct service *sv, struct buf *out)
                                        .counters = &e->counters,
                                        .sessions = atomic_load(&e->connections)};
     }
-    return counters_print(list, sv->n_endpoints, out);
+    int r = counters_print(list, sv->n_endpoints, out);
+    return r < 0 ? r : expiries_print(sv->endpoints, sv->n_endpoints, sv->anchors, clock_wall_ms(), out);
 }
 
 static bool service_is_empty(const struct service *sv)

@@ -51,7 +51,8 @@ struct service_refreshed {
  * what was there before; one log line for each change names the file.  The thread that made the service. */
 void service_refresh(struct service *sv, bool all, struct service_refreshed *ret);
 
-/* Appends the counters of every listener in the Prometheus text format.  Any thread. */
+/* Appends the counters of every listener in the Prometheus text format, and what goes out of date when.  The thread that
+ * made the service. */
 MUST_USE int service_metrics(struct service *sv, struct buf *out);
 
 /* Accepts no more, tells idle clients 421 4.3.2, lets what is in flight finish for at most grace_ms, then ends every

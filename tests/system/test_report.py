@@ -1,8 +1,11 @@
 """What the operator sees: the metrics page, and the report on sequences, of a server that has served."""
+import calendar
 import http.client
 import json
 import re
 import socket
+import subprocess
+import time
 
 import pytest
 
@@ -34,7 +37,7 @@ def counters(site):
     found = {}
     for line in body.splitlines():
         if not line.startswith("#"):
-            name, labels, value = re.fullmatch(r'(\w+)\{(.*)\} (\d+)', line).groups()
+            name, labels, value = re.fullmatch(r'(\w+)\{(.*)\} (-?\d+)', line).groups()
             found[name, *re.findall(r'\w+="([^"]*)"', labels)] = int(value)
     return found
 
@@ -66,7 +69,7 @@ def serve_some(site):
 
 def test_counters(site):
     before = counters(site)
-    assert not any(before.values())
+    assert not any(n for (name, *_), n in before.items() if not name.endswith("_expires_seconds"))
     serve_some(site)
     now = counters(site)
     wanted = {
@@ -88,6 +91,25 @@ def test_counters(site):
         ("postern_sessions", "explicit", "explicit"): 0,
     }
     assert {k: now.get(k) for k in wanted} == wanted
+
+
+def test_expiries(site, zoo):
+    """What is on the page goes out of date when the files say so."""
+    def seconds(text):
+        return calendar.timegm(time.strptime(text, "%b %d %H:%M:%S %Y GMT")) - time.time()
+
+    def openssl(*words):
+        return subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=True).stdout
+
+    now = counters(site)
+    end = openssl("x509", "-noout", "-enddate", "-in", zoo.server.certificate).strip().partition("=")[2]
+    for listener in ("explicit", "implicit"):
+        left = now["postern_certificate_expires_seconds", listener, str(zoo.server.certificate)]
+        assert abs(left - seconds(end)) < 60
+    lists = {key: left for key, left in now.items() if key[0] == "postern_crl_expires_seconds"}
+    end = openssl("crl", "-noout", "-nextupdate", "-in", zoo.crl).strip().partition("=")[2]
+    assert {key[1:] for key in lists} == {("staff", "CN=Staff CA"), ("staff", "CN=Staff Branch CA")}
+    assert all(abs(left - seconds(end)) < 60 for left in lists.values()), lists
 
 
 @pytest.mark.parametrize("method, target, status", [

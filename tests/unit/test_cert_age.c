@@ -106,6 +106,54 @@ static void test_trusts(void **state)
     }
 }
 
+struct end {
+    unsigned times;
+    int64_t at_ms;
+};
+
+static void on_end(void *arg, const char *trust, const char *name, int64_t end_ms)
+{
+    struct end *e = arg;
+    assert_string_equal(trust, "staff");
+    assert_string_equal(name, "CN=Staff CA");
+    e->times++;
+    e->at_ms = end_ms;
+}
+
+/* Of several lists of one CA the latest counts, once. */
+static void test_ends_of_lists(void **state)
+{
+    static const struct {
+        const char *name, *crl[2];
+        unsigned times;
+        int64_t end;
+    } cases[] = {
+        {"none", {NULL}, 0, 0},
+        {"one", {"soon.crl"}, 1, NOW + 2 * DAY},
+        {"stale", {"stale.crl"}, 1, NOW - DAY},
+        {"two", {"soon.crl", "fresh.crl"}, 1, NOW + 29 * DAY},
+        {"two that end together", {"fresh.crl", "again.crl"}, 1, NOW + 29 * DAY},
+    };
+    (void)state;
+    write_list("again.crl", &ca, NOW - 2 * DAY, NOW + 29 * DAY);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char why[CERT_WHY_MAX] = "", path[3][160];
+        const char *files[3] = {path[0], path[1], path[2]};
+        struct end end = {0};
+        struct cert_trust *t = NULL;
+        struct cert_trust_config cfg = {.name = "staff", .ca = files, .n_ca = 1, .crl = files + 1};
+        (void)snprintf(path[0], sizeof(path[0]), "%s", zoo_path(&dir, "ca.pem"));
+        for (; cfg.n_crl < 2 && cases[i].crl[cfg.n_crl]; cfg.n_crl++)
+            (void)snprintf(path[1 + cfg.n_crl], sizeof(path[0]), "%s", zoo_path(&dir, cases[i].crl[cfg.n_crl]));
+        if (cert_trust_load(&cfg, &t, why) < 0)
+            fail_msg("%s: %s", cases[i].name, why);
+        cert_trust_lists_end(t, on_end, &end);
+        check(cases[i].name, end.times == cases[i].times);
+        check(cases[i].name, end.at_ms == cases[i].end * 1000);
+        cert_trust_unref(t);
+    }
+}
+
 static X509 *read_leaf(const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -128,6 +176,9 @@ static void test_own(void **state)
         struct told told = {0};
         X509 *leaf = read_leaf(zoo_path(&dir, files[i].ca));
         assert_true(!leaf == (strcmp(files[i].name, "none") == 0));
+        assert_true(leaf || cert_leaf_end_ms(leaf) == 0);
+        if (strcmp(files[i].ca, "old.pem") == 0)
+            assert_int_equal(cert_leaf_end_ms(leaf), (NOW + 5 * DAY) * 1000);
         compare(&files[i], cert_leaf_age(leaf, files[i].ca, files[i].now * 1000, on_age, &told), &told);
         X509_free(leaf);
     }
@@ -135,6 +186,6 @@ static void test_own(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_trusts), cmocka_unit_test(test_own)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_trusts), cmocka_unit_test(test_ends_of_lists), cmocka_unit_test(test_own)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
