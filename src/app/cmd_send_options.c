@@ -684,6 +684,27 @@ static int take_words(struct send_request *rq, int n, char **words)
     return EX_OK;
 }
 
+/* What says how a server is trusted, or who we are there. */
+static bool gives_credentials(const struct send_order *o)
+{
+    const struct account *a = &o->given;
+    return a->tls || a->tls_name || a->ca || a->n_pin || a->certificate || a->key_password_file ||
+           o->login_given || a->user || a->password_file || a->password_command || a->authzid;
+}
+
+/* The queue keeps the name of an account, and a flush goes by all of them: what is said here would be forgotten, or
+ * shown to the wrong server (RFC 8314 5.5). */
+static int check_queue(const struct send_request *rq)
+{
+    bool flush = rq->mode == SEND_FLUSH;
+    if ((!rq->queue_them && !flush) || !(gives_credentials(&rq->order) || (flush && rq->order.given.host)))
+        return EX_OK;
+    return send_say(rq, EX_USAGE,
+                    "with %s servers, certificates and logins are those of the accounts in send.conf; "
+                    "write them there",
+                    flush ? "--flush" : "--queue");
+}
+
 static int check(const struct send_request *rq)
 {
     const struct account *a = &rq->order.given;
@@ -710,7 +731,7 @@ static int check(const struct send_request *rq)
     if (works && rq->order.to.n == 0 && !rq->order.take_recipients)
         return send_say(rq, EX_USAGE,
                         "to whom? Name recipients, or write -t to take them from the message");
-    return EX_OK;
+    return check_queue(rq);
 }
 
 int send_options_read(struct send_request *rq, int argc, char **argv)

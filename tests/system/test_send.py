@@ -585,7 +585,10 @@ def test_parameters_reach_the_server(script, home, token):
     ((), 64, "to whom?"), (("-t", "--acount", "x"), 64, "did you mean --account"), (("-Z", BOB), 64, "no option -Z"),
     (("-bd",), 64, "sendmail"), (("-bi",), 64, "sendmail"), (("-q15m",), 64, "--flush"), (("--tls", "foo", BOB), 64, "starttls"),
     (("a b c@x",), 64, "no address"), (("-f", "a@b@c", BOB), 64, "ADDRESS"), (("-t", "-N", "often"), 64, "success"),
-    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"), (("--host", "::1", BOB), 64, "[::1]"),
+    (("-B", "binarymime", BOB), 64, "8BITMIME"), (("--key", "x", BOB), 64, "--certificate"),
+    (("--queue", "--login", "external", BOB), 64, "send.conf"), (("--queue", "--certificate", "x", BOB), 64, "send.conf"),
+    (("--flush", "--certificate", "x"), 64, "send.conf"), (("--flush", "--host", "x"), 64, "send.conf"),
+ (("--host", "::1", BOB), 64, "[::1]"),
     (("--complete-header", "perhaps", BOB), 64, "yes|no"), (("--domain", "a b", BOB), 64, "NAME"), (("-t", "--files"), 64, "at least one"),
     (("--flush", BOB), 64, "no recipient"), (("-a", "nobody", BOB), 78, "there are: work"), (("-C", "/no/file", BOB), 78, "/no/file"),
     (("-t",), 64, "names no recipient"), (("-N",), 64, "needs a value")])
