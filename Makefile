@@ -40,4 +40,4 @@ install: all
 	meson install -C build --no-rebuild --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
 clean:
-	rm -rf build build-check build-fuzz build-interop run
+	rm -rf build build-check build-threads build-fuzz build-interop run

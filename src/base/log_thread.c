@@ -134,13 +134,14 @@ static void on_fatal_signal(int number)
         ssize_t n = write(writer.fd, writer.filling, writer.len);
         (void)n;
     }
-    (void)raise(number); /* with its usual meaning, by SA_RESETHAND */
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
 }
 
 static void catch_fatal_signals(void)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    struct sigaction ours = {.sa_handler = on_fatal_signal, .sa_flags = (int)SA_RESETHAND}, old;
+    struct sigaction ours = {.sa_handler = on_fatal_signal}, old;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
             (void)sigaction(numbers[i], &ours, NULL);
